@@ -1,0 +1,142 @@
+"""Typed objects from loose values: a dataclass is its own schema."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from audiocur.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def target(name: str, base: type[T], where: str) -> type[T]:
+    """The class that a ``_target_`` names, if it is a dataclass of the kind expected and nothing else.
+
+    >>> target("os.system", object, "evil.yaml")
+    Traceback (most recent call last):
+    audiocur.errors.ConfigError: evil.yaml: _target_=os.system: expected the dotted name of a dataclass of kind object
+    """
+    module, _, attribute = str(name).rpartition(".")
+    expectation = f"{where}: _target_={name}: expected the dotted name of a dataclass of kind {base.__name__}"
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"{expectation} ({error})") from error
+    if not (isinstance(found, type) and is_dataclass(found) and issubclass(found, base)):
+        raise ConfigError(expectation)
+    return found
+
+
+def build(cls: type[T], key: str, values: Mapping[str, Any], words: Mapping[str, str]) -> T:
+    """An object of a dataclass from a YAML's values, overridden by words of the command line.
+
+    Args:
+        cls: a dataclass of scalars, enums and lists of scalars.
+        key: what the user calls it, "vad"; errors name ``vad.threshold``.
+        values: from YAML.
+        words: from the command line, as typed.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type, a bad range or a missing value.
+    """
+    known = {field.name: field for field in fields(cls) if field.init}  # type: ignore[arg-type]
+    for name, value in {**values, **words}.items():
+        if name not in known:
+            raise ConfigError(f"{key}.{name}={_shown(value)}: unknown key{closest(name, known)}")
+    hints = get_type_hints(cls)
+    given = dict(values) | {
+        name: _parsed(f"{key}.{name}", hints[name], known[name], text) for name, text in words.items()
+    }
+    for name, field in known.items():
+        required = field.default is MISSING and field.default_factory is MISSING
+        if given.get(name) == "???" or (required and given.get(name) is None):
+            hint = field.metadata.get("hint")
+            raise ConfigError(f"{key}.{name}: missing; expected {key}.{name}={hint or f'<{_type_name(hints[name])}>'}")
+    try:
+        # `$` is no interpolation in what a person typed: values are literal by now.
+        literal = {name: _escaped(value) for name, value in given.items()}
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), literal))  # type: ignore[return-value]
+    except ConfigError as error:
+        raise ConfigError(f"{key}.{error}") from None
+    except OmegaConfBaseException as error:
+        name = str(error.full_key or "").split("[")[0]
+        shown = _shown(words.get(name, given.get(name)))
+        expected = _type_name(hints[name]) if name in hints else str(error).splitlines()[0]
+        raise ConfigError(f"{key}.{name}={shown}: expected {expected}") from error
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """The rest of a sentence that says what was meant, or what there is.
+
+    >>> closest("treshold", ["threshold", "pad_s"])
+    '; did you mean threshold?'
+    """
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(known)}"
+
+
+def _parsed(key: str, hint: Any, field: Field[Any], text: str) -> Any:
+    """A word of the command line as the field's type wants it; scalars are left for OmegaConf to convert."""
+    optional, kind = _without_none(hint)
+    if optional and text in ("", "null"):
+        return None
+    if field.metadata.get("path"):
+        return str(Path(text).expanduser()) if "://" not in text else text
+    if get_origin(kind) is list:
+        return words_of_list(text, key)
+    if text == "" and kind is not str:
+        raise ConfigError(f"{key}=: expected {_type_name(hint)}")
+    return text
+
+
+def words_of_list(text: str, key: str) -> list[str]:
+    """A list as typed: ``a,b``, ``[a, b]`` or one word.
+
+    >>> words_of_list("[decode, vad]", "pipeline"), words_of_list("*.wav,*.mp3", "source.include")
+    (['decode', 'vad'], ['*.wav', '*.mp3'])
+    """
+    if text.startswith("[") != text.endswith("]"):
+        raise ConfigError(f"{key}={text}: expected a list, [a, b]")
+    inner = text[1:-1] if text.startswith("[") else text
+    return [word.strip().strip("'\"") for word in inner.split(",") if word.strip()]
+
+
+def _without_none(hint: Any) -> tuple[bool, Any]:
+    if get_origin(hint) in (Union, types.UnionType):
+        rest = [kind for kind in get_args(hint) if kind is not type(None)]
+        return len(rest) < len(get_args(hint)), rest[0]
+    return False, hint
+
+
+def _type_name(hint: Any) -> str:
+    optional, kind = _without_none(hint)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        name = f"one of {', '.join(kind.__members__)}"
+    elif get_origin(kind) is list:
+        name = f"a list of {_type_name(get_args(kind)[0])}"
+    else:
+        name = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(kind, str(kind))
+    return f"{name}, or nothing" if optional else name
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
+    return [_escaped(item) for item in value] if isinstance(value, list) else value
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True).split("\n")[0]

@@ -1,0 +1,112 @@
+"""The command line: verbs, no logic."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from audiocur import __version__
+from audiocur.errors import AudiocurError, UserError
+
+USAGE = """\
+audiocur turns recordings into a training set for music generation: clips with audio, measures and tags in Parquet,
+and a ledger of what became of every second of input and why.
+
+  audiocur recipe=music_gen source.path=~/Music output.path=runs/mine     run, or go on where a run stopped
+  audiocur plan recipe=music_gen source.path=~/Music                      what it would do and cost, without doing it
+  audiocur recipe=music_gen source=demo output.path=runs/demo             try it on a library it synthesises
+
+Every key can be set, as key=value, with nothing to escape:
+
+  vad.threshold=0.6  segment=window  segment.length_s=20      a parameter of an op; another choice of one
+  keep.loudness.min=-30  keep.bandwidth=                      a bound of a keep rule; a rule taken away
+  pipeline=[decode,vad,segment,loudness]                      the ops, in order (quote it in most shells)
+  source.limit=50  source.include=*.flac                      a seeded sample; some files
+  engine=local  placement.tag.via=actor                       in this process; where an op runs
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0 done, 2 the user's mistake, 130 interrupted, 1 anything else."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    verb = words.pop(0) if words and words[0] in VERBS else "run"
+    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    try:
+        options = _options(verb).parse_args(words)
+        stray = [word for word in options.words if "=" not in word]
+        if stray:
+            raise UserError(f"{stray[0]}: expected a verb ({', '.join(VERBS)}) or key=value")
+        return VERBS[verb](options)
+    except UserError as error:
+        errors.print(f"audiocur: {_one_line(error)}")
+        return 2
+    except AudiocurError as error:
+        errors.print(f"audiocur: stopped: {_one_line(error)}")
+        return 1
+    except KeyboardInterrupt:
+        errors.print("audiocur: interrupted; what is finished is kept, and the same command goes on from there")
+        return 130
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split("\n"))
+
+
+def _options(verb: str) -> argparse.ArgumentParser:
+    from audiocur.config import Library
+
+    library = Library()
+    groups = [
+        f"  {name}={'|'.join(parts)}" for name, parts in library.parts.items() if name not in ("measure", "transform")
+    ]
+    recipes = f"  recipe={'|'.join(library.recipes)}"
+    parser = argparse.ArgumentParser(
+        prog="audiocur",
+        usage="audiocur [run|plan] [--config-dir DIR] key=value ...",
+        description=USAGE,
+        epilog="Choices:\n"
+        + "\n".join([recipes, *groups])
+        + "\n\n`audiocur plan` shows every parameter of a recipe with its value.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("words", nargs="*", metavar="key=value", help=argparse.SUPPRESS)
+    parser.add_argument("--config-dir", type=Path, action="append", default=[], help="your own parts, recipes and ops")
+    parser.add_argument("--version", action="version", version=f"audiocur {__version__}")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    if not options.words:
+        _options("run").print_help()
+        return 0
+    from audiocur.config import job
+    from audiocur.progress import ConsoleProgress
+    from audiocur.run import run
+    from audiocur.show import show_summary
+
+    console = Console()
+    made = job(options.words, options.config_dir)
+    if made.engine.caveat:
+        console.print(made.engine.caveat, style="dim", highlight=False)
+    with ConsoleProgress(console).shown() as progress:
+        summary = run(made, progress)
+    show_summary(console, summary)
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from audiocur.config import job
+    from audiocur.show import show_plan
+
+    show_plan(Console(), job(options.words, options.config_dir, to_run=False))
+    return 0
+
+
+VERBS: dict[str, Callable[[argparse.Namespace], int]] = {"run": _run, "plan": _plan}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""What a recording is, told from its first bytes: extensions lie, and only known containers ever reach a parser."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from audiocur.decoding.frames import find_mpeg, flac_end, xing_samples
+from audiocur.errors import RowError
+
+_HEAD_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the first bytes say, before any library is asked.
+
+    Attributes:
+        container: "wav", "flac", "mp3", "mp4" ...
+        demuxer: libav's name for it.
+        pcm: libsndfile reads it, and seeks in it to the sample.
+        rate_hz, channels: null where only a library can tell.
+        promised_samples: the length that the header promises exactly, null where it promises none.
+    """
+
+    container: str
+    demuxer: str
+    pcm: bool = False
+    rate_hz: int | None = None
+    channels: int | None = None
+    promised_samples: int | None = None
+
+
+def identify(fd: int, size: int) -> Facts:
+    """Tell what the open file holds; RowError where it is nothing we know."""
+    if size == 0:
+        raise RowError("empty file")
+    start = _after_id3(fd)
+    head = os.pread(fd, _HEAD_BYTES, start)
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE":
+        return _wav(fd, size)
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return _aiff(fd, size)
+    if head[:4] == b"fLaC":
+        return _flac(fd, size, start, head)
+    for offset, magic, container, demuxer in _MAGIC:
+        if head.startswith(magic, offset):
+            return Facts(container=container, demuxer=demuxer, pcm=container in ("au", "caf", "w64"))
+    return _mpeg(head) or _nothing(fd)
+
+
+#: offset, bytes, container, libav's demuxer
+_MAGIC = (
+    (0, b"OggS", "ogg", "ogg"),
+    (0, b"\x1a\x45\xdf\xa3", "matroska", "matroska"),
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf", "asf"),
+    (0, b".snd", "au", "au"),
+    (0, b"caff", "caf", "caf"),
+    (0, b"riff\x2e\x91\xcf\x11", "w64", "w64"),
+    (0, b"wvpk", "wavpack", "wv"),
+    (0, b"FLV\x01", "flv", "flv"),
+    (8, b"AVI ", "avi", "avi"),
+    *((4, box, "mp4", "mov") for box in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")),
+)
+
+
+def _nothing(fd: int) -> Facts:
+    text = os.pread(fd, 16, 0).decode("ascii", "backslashreplace")
+    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    raise RowError(f"not audio: no decoder recognises it (starts with '{shown}')")
+
+
+def _after_id3(fd: int) -> int:
+    """Where the file goes on after its ID3v2 tags, which may stand before any MPEG stream and before FLAC."""
+    start = 0
+    while len(head := os.pread(fd, 10, start)) == 10 and head[:3] == b"ID3" and max(head[6:]) < 0x80:
+        body = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
+        start += 10 + body + (10 if head[5] & 0x10 else 0)
+    return start
+
+
+def _chunks(fd: int, size: int, order: str) -> Iterator[tuple[bytes, int, int]]:
+    """Identifier, offset of the body and declared length of each chunk of a RIFF or IFF file."""
+    at = 12
+    while at + 8 <= size:
+        name, length = struct.unpack(f"{order}4sI", os.pread(fd, 8, at))
+        yield name, at + 8, length
+        at += 8 + length + length % 2
+
+
+def _wav(fd: int, size: int) -> Facts:
+    order = ">" if os.pread(fd, 4, 0) == b"RIFX" else "<"
+    rate_hz = channels = None
+    block_bytes = 0
+    long_length = 0  # RF64 keeps the length of its data in a chunk of its own
+    for name, at, length in _chunks(fd, size, order):
+        if name == b"ds64" and len(body := os.pread(fd, 16, at)) == 16:
+            long_length = struct.unpack("<QQ", body)[1]
+        elif name == b"fmt " and len(body := os.pread(fd, 16, at)) == 16:
+            code, channels, rate_hz, _, block_bytes, _ = struct.unpack(f"{order}HHIIHH", body)
+            if code not in (1, 3, 6, 7, 0xFFFE):  # blocks of compressed samples: frames do not follow from bytes
+                block_bytes = 0
+        elif name == b"data":
+            length = long_length if length == 0xFFFF_FFFF and long_length else length
+            return _wav_data(fd, size, at, length, Facts(
+                container="wav", demuxer="wav", pcm=True, rate_hz=rate_hz, channels=channels,
+                promised_samples=length // block_bytes if block_bytes else None,
+            ))  # fmt: skip
+    raise RowError("holds no audio samples: a WAV header without data")
+
+
+def _wav_data(fd: int, size: int, at: int, length: int, facts: Facts) -> Facts:
+    # Recorders that could not go back to fill in the length leave 0 or about 2 or 4 GiB: then data runs to the end.
+    never_closed = length == 0 and at < size and not _is_chunk(fd, size, at)
+    if never_closed or (length >= 0x7FFF_F000 and at + length > size):
+        return Facts(
+            container="wav", demuxer="wav", pcm=not never_closed, rate_hz=facts.rate_hz, channels=facts.channels
+        )
+    return facts
+
+
+def _is_chunk(fd: int, size: int, at: int) -> bool:
+    head = os.pread(fd, 8, at)
+    return len(head) == 8 and head[:4].isalnum() and at + 8 + int.from_bytes(head[4:], "little") <= size
+
+
+def _aiff(fd: int, size: int) -> Facts:
+    for name, at, _ in _chunks(fd, size, ">"):
+        if name == b"COMM" and len(body := os.pread(fd, 18, at)) == 18:
+            channels, frames, _, exponent, mantissa = struct.unpack(">HIHHQ", body)
+            # The rate is an 80-bit float; anything outside this range of exponents is no rate of sound.
+            rate_hz = mantissa >> (16_446 - exponent) if 16_383 <= exponent < 16_446 else 0
+            return Facts(
+                container="aiff", demuxer="aiff", pcm=True, rate_hz=rate_hz, channels=channels, promised_samples=frames
+            )
+    raise RowError("holds no audio samples: an AIFF header without a description of its sound")
+
+
+def _flac(fd: int, size: int, start: int, head: bytes) -> Facts:
+    if len(head) < 42:
+        raise RowError("holds no audio samples: a FLAC header and nothing else")
+    packed = int.from_bytes(head[18:26], "big")
+    total = packed & (1 << 36) - 1
+    # libsndfile believes the header and stops there, libav reads what is there: the quicker one only where both agree.
+    tail_bytes = min(size - start, _HEAD_BYTES + int.from_bytes(head[15:18], "big"))
+    end = flac_end(os.pread(fd, tail_bytes, size - tail_bytes), int.from_bytes(head[8:10], "big"))
+    return Facts(
+        container="flac",
+        demuxer="flac",
+        pcm=0 < total == end,
+        rate_hz=packed >> 44,
+        channels=(packed >> 41 & 7) + 1,
+        promised_samples=total or None,
+    )
+
+
+def _mpeg(head: bytes) -> Facts | None:
+    if (found := find_mpeg(head)) is None:
+        return None
+    at, frame = found
+    if frame.layer == 4:  # its header may give half the rate and one channel of two, where HE-AAC replicates them
+        return Facts(container="adts", demuxer="aac")
+    promised = xing_samples(head[at : at + frame.num_bytes], frame) if frame.layer == 3 else None
+    return Facts(
+        container="mp3", demuxer="mp3", rate_hz=frame.rate_hz, channels=frame.channels, promised_samples=promised
+    )

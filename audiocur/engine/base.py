@@ -1,0 +1,38 @@
+"""The contract of an engine."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from audiocur.pipeline import Stage
+from audiocur.records import Span
+from audiocur.store.commit import Committed, Committer
+
+
+class Engine(ABC):
+    """Takes blocks of spans through stages and commits each."""
+
+    #: What the user should know before a long run, if anything.
+    caveat: str | None = None
+
+    @contextmanager
+    def started(self) -> Iterator[None]:
+        """A context that starts what the engine needs and ends it."""
+        yield
+
+    @property
+    @abstractmethod
+    def workers(self) -> int:
+        """How many spans it works on at once."""
+
+    @abstractmethod
+    def run(
+        self, stages: Sequence[Stage], blocks: Sequence[Sequence[Span]], committer: Committer
+    ) -> Iterator[Committed]:
+        """Yield what was committed, block by block, in any order.
+
+        A block that kills its worker again and again yields nothing: the caller sees which spans are missing. To stop
+        early, cease to iterate.
+        """

@@ -1,0 +1,236 @@
+"""The engine on Ray Data: each stage one operator, each block of spans one batch, each commit one small row back."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from audiocur.engine.base import Engine
+from audiocur.errors import ConfigError, RunError
+from audiocur.op import require
+from audiocur.pipeline import Stage, Via
+from audiocur.records import Span
+from audiocur.stage import run_stage
+from audiocur.store.commit import Committed, Committer
+
+if TYPE_CHECKING:
+    import ray.data
+
+#: What Ray and the libraries below it read from the environment when a local instance starts.
+_ENVIRONMENT = {
+    "RAY_AUTH_MODE": "disabled",  # a loopback-only instance that ends with the run needs no token file
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # One thread a worker: the workers are what fills the cores.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+}
+#: Ray Data's read and utility tasks want whole CPUs of their own; with fewer logical ones a small machine hangs.
+_LEAST_LOGICAL_CPUS = 4
+#: Finite: a recording that kills its worker costs its block, which the driver then runs again span by span.
+_TASK_RETRIES = 2
+
+
+@dataclass(frozen=True)
+class RayEngine(Engine):
+    """Runs stages as Ray Data operators, on a local instance or a cluster.
+
+    Attributes:
+        address: of a running cluster ("auto" finds one on this machine); default: RAY_ADDRESS, else a local instance
+            that ends with the run.
+        cpus: how many workers at once; default: as many as there are cores.
+        object_store_mb: shared memory of a local instance.
+    """
+
+    address: str | None = None
+    cpus: int | None = None
+    object_store_mb: int = 512
+
+    def __post_init__(self) -> None:
+        require(self.cpus is None or self.cpus > 0, "cpus", self.cpus, "a number of workers, 1 or more")
+        require(self.object_store_mb >= 80, "object_store_mb", self.object_store_mb, "MB, 80 or more")
+
+    @contextmanager
+    def started(self) -> Iterator[None]:
+        """Connect to a cluster or start an instance, unless the caller has one already."""
+        import ray
+
+        if ray.is_initialized():
+            yield
+            return
+        with _quiet(), _instance(self):
+            yield
+
+    @property
+    def workers(self) -> int:
+        """Cores, or what `cpus` says."""
+        import ray
+
+        if self.cpus is not None:
+            return self.cpus
+        if ray.is_initialized() and self._address:
+            return max(1, int(ray.cluster_resources().get("CPU", 1)))
+        return len(os.sched_getaffinity(0))
+
+    @property
+    def _address(self) -> str | None:
+        return self.address or os.environ.get("RAY_ADDRESS") or None
+
+    def run(
+        self, stages: Sequence[Stage], blocks: Sequence[Sequence[Span]], committer: Committer
+    ) -> Iterator[Committed]:
+        """Stream the blocks through Ray Data; see `Engine.run`."""
+        import ray.data
+
+        _check_room(stages)
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+        context.target_max_block_size = None  # a block of spans is committed as it was packed
+        context.max_errored_blocks = -1  # only a worker's death gets here; what it held is found missing and done again
+        dataset = ray.data.from_arrow([_table(block) for block in blocks])
+        for stage in stages:
+            dataset = self._add(dataset, stage, committer if stage.final else None)
+        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            for row in batch.column("row").to_pylist():
+                result = pickle.loads(row)
+                if isinstance(result, BaseException):
+                    raise RunError(f"a worker could not go on: {type(result).__name__}: {result}") from result
+                yield result
+
+    def _add(self, dataset: ray.data.Dataset, stage: Stage, committer: Committer | None) -> ray.data.Dataset:
+        import ray.data
+
+        where = stage.placement
+        common: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}
+        common |= {"num_cpus": where.cpus, "num_gpus": where.gpus or None}
+        if where.via is Via.task:
+            return dataset.map_batches(
+                _work,
+                fn_kwargs={"stage": stage, "committer": committer},
+                compute=ray.data.TaskPoolStrategy(size=self.workers),
+                max_retries=_TASK_RETRIES,
+                **common,
+            )
+        return dataset.map_batches(
+            _Actor,
+            fn_constructor_kwargs={"stage": stage, "committer": committer},
+            compute=ray.data.ActorPoolStrategy(min_size=where.actors[0], max_size=where.actors[-1]),
+            max_restarts=-1,
+            max_task_retries=1,
+            **common,
+        )
+
+
+def _work(batch: pa.Table, stage: Stage, committer: Committer | None) -> pa.Table:
+    """One block through one stage, in a worker.
+
+    What ops raise is settled within `run_stage`; whatever still gets out (a full disk, a bug of ours) must stop the
+    run, and goes to the driver as a row, because Ray would drop the block and go on.
+    """
+    rows = [pickle.loads(row) for row in batch.column("row").to_pylist()]
+    failure = next((row for row in rows if isinstance(row, BaseException)), None)
+    if failure is not None:
+        return _table([failure])
+    try:
+        run_stage(stage, rows)
+        return _table([committer.commit(rows)] if committer else rows)
+    except Exception as error:
+        return _table([_picklable(error)])
+
+
+class _Actor:
+    def __init__(self, stage: Stage, committer: Committer | None) -> None:
+        self.work: Callable[[pa.Table], pa.Table] = lambda batch: _work(batch, stage, committer)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        return self.work(batch)
+
+
+def _table(rows: Sequence[object]) -> pa.Table:
+    """Rows that Ray never looks into: a span with its clips is one value, and cannot be torn."""
+    return pa.table({"row": pa.array([pickle.dumps(row, protocol=5) for row in rows], pa.binary())})
+
+
+def _picklable(error: Exception) -> RunError:
+    return RunError(f"{type(error).__name__}: {error}")
+
+
+def _check_room(stages: Sequence[Stage]) -> None:
+    """Refuse a placement that no node can take, where Ray would wait for ever."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for stage in stages:
+        where = stage.placement
+        if not any(node.get("CPU", 0) >= where.cpus and node.get("GPU", 0) >= where.gpus for node in nodes):
+            raise ConfigError(f"placement.{stage.steps[0].name}: {where.where}: no node has that much")
+    needed = sum(s.placement.cpus * s.placement.actors[0] for s in stages if s.placement.via is Via.actor)
+    needed += max((s.placement.cpus for s in stages if s.placement.via is Via.task), default=0)
+    available = sum(node.get("CPU", 0) for node in nodes)
+    if needed > available:
+        raise ConfigError(
+            f"placement: actors and one task at a time need {needed:g} CPUs, the cluster has {available:g}"
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Ray's own log lines stay in its files; ours are what the user reads."""
+    loggers = [logging.getLogger(name) for name in ("ray", "ray.data", "ray.serve")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    yield
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+
+
+@contextmanager
+def _instance(engine: RayEngine) -> Iterator[None]:
+    """Connect to the cluster, or start an instance of our own that leaves no process and no file behind."""
+    import ray
+
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
+    address = engine._address
+    if address:
+        try:
+            ray.init(address=address, **quiet)
+        except ConnectionError as error:
+            raise ConfigError(f"address={address}: expected a running Ray cluster ({error})") from error
+        yield
+        ray.shutdown()
+        return
+    folder = tempfile.mkdtemp(prefix="audiocur-ray-")
+    before = {key: os.environ.get(key) for key in _ENVIRONMENT}
+    os.environ.update(_ENVIRONMENT)
+    try:
+        ray.init(
+            address="local",
+            num_cpus=max(_LEAST_LOGICAL_CPUS, engine.workers),
+            object_store_memory=engine.object_store_mb << 20,
+            include_dashboard=False,
+            _temp_dir=folder,
+            **quiet,
+        )
+        yield
+    finally:
+        ray.shutdown()
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+        shutil.rmtree(folder, ignore_errors=True)  # a process that is still ending may hold a log file

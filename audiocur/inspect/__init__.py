@@ -1,0 +1,1 @@
+"""Reads a run, never writes one."""

@@ -1,0 +1,111 @@
+"""From hours in to hours kept: what became of every second, and why."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from audiocur.store.ledger import read_ledger
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the funnel.
+
+    Attributes:
+        what: "kept", "rejected by loudness", "failed: not audio".
+        count: clips, or recordings on lines that speak of recordings.
+        unit: "clips" or "recordings".
+        seconds: of audio.
+    """
+
+    what: str
+    count: int
+    unit: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """What became of every second of a run's input.
+
+    Attributes:
+        sources: recordings in the ledger.
+        usable: recordings of which something could be decoded.
+        seconds_in: decoded.
+        uncut_s: decoded, but in no clip.
+        kept, rejected, failed: clips; `rejected` by first rule broken, `failed` by op and kind of error.
+        unreadable: recordings that failed, by kind of error.
+    """
+
+    sources: int
+    usable: int
+    seconds_in: float
+    uncut_s: float
+    kept: Line
+    rejected: tuple[Line, ...]
+    failed: tuple[Line, ...]
+    unreadable: tuple[Line, ...]
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """Top to bottom: in, out for each reason, kept."""
+        recordings = Line("in", self.usable, "recordings", self.seconds_in)
+        uncut = (Line("in no clip (too short)", 0, "clips", self.uncut_s),) if self.uncut_s else ()
+        return (recordings, *self.unreadable, *uncut, *self.failed, *self.rejected, self.kept)
+
+
+def funnel(run: Path) -> Funnel:
+    """The funnel of a run, from its ledger."""
+    columns = ["source_id", "clip_id", "verdict", "rule", "op", "reason", "duration_s", "uncut_s"]
+    ledger = read_ledger(run, columns)
+    is_span = pc.is_null(ledger["clip_id"])
+    spans, clips = ledger.filter(is_span), ledger.filter(pc.invert(is_span))
+    broken = spans.filter(pc.equal(spans["verdict"], "failed"))
+    usable = spans.filter(pc.greater(spans["duration_s"], 0))
+    kept = clips.filter(pc.equal(clips["verdict"], "kept"))
+    return Funnel(
+        sources=pc.count_distinct(spans["source_id"]).as_py(),
+        usable=pc.count_distinct(usable["source_id"]).as_py(),
+        seconds_in=_sum(usable["duration_s"]),
+        uncut_s=_sum(spans["uncut_s"]),
+        kept=Line("kept", kept.num_rows, "clips", _sum(kept["duration_s"])),
+        rejected=_grouped(clips.filter(pc.equal(clips["verdict"], "rejected")), "rejected by ", "rule", "clips"),
+        failed=_grouped(_kinds(clips.filter(pc.equal(clips["verdict"], "failed"))), "failed: ", "kind", "clips"),
+        unreadable=_grouped(_kinds(broken), "unreadable: ", "kind", "recordings"),
+    )
+
+
+def kind_of(reason: str) -> str:
+    """The kind of an error, without what differs from one recording to the next.
+
+    >>> kind_of("truncated: the header promises 30.0 s, the data ends at 14.2 s")
+    'truncated'
+    >>> kind_of("64 channels, at most 8")
+    'N channels, at most N'
+    """
+    return re.sub(r"\d+(\.\d+)?", "N", reason.partition(":")[0])
+
+
+def _kinds(rows: pa.Table) -> pa.Table:
+    ops, reasons = rows["op"].to_pylist(), rows["reason"].to_pylist()
+    kinds = [f"{kind_of(reason)} ({op})" for op, reason in zip(ops, reasons, strict=True)]
+    return rows.append_column("kind", pa.array(kinds, pa.string()))
+
+
+def _grouped(rows: pa.Table, prefix: str, key: str, unit: str) -> tuple[Line, ...]:
+    counted: Any = rows.group_by(key).aggregate([("duration_s", "sum"), ("source_id", "count")])
+    lines = [
+        Line(f"{prefix}{row[key]}", row["source_id_count"], unit, row["duration_s_sum"] or 0.0)
+        for row in counted.to_pylist()
+    ]
+    return tuple(sorted(lines, key=lambda line: (-line.count, line.what)))
+
+
+def _sum(column: pa.ChunkedArray) -> float:
+    return float(pc.sum(column).as_py() or 0.0)

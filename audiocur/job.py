@@ -1,0 +1,102 @@
+"""All that a run needs, checked and typed, and the recipe that it amounts to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from audiocur import __version__
+from audiocur.engine.base import Engine
+from audiocur.engine.ray import RayEngine
+from audiocur.op import require
+from audiocur.pipeline import Pipeline, Stage
+from audiocur.planning import Split
+from audiocur.rules import Rules
+from audiocur.sources import SourceSet, open_source
+from audiocur.store.recipe import describe, fingerprint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """When a run gives up.
+
+    Attributes:
+        max_attempts: how often a span may kill its worker before it is recorded as failed.
+        max_unexpected_ratio: share of clips that one op may fail on by a bug of its own before the run stops.
+    """
+
+    max_attempts: int = 3
+    max_unexpected_ratio: float = 0.5
+
+    def __post_init__(self) -> None:
+        require(self.max_attempts > 0, "max_attempts", self.max_attempts, "a number of attempts, 1 or more")
+        in_range = 0 < self.max_unexpected_ratio <= 1
+        require(in_range, "max_unexpected_ratio", self.max_unexpected_ratio, "a ratio above 0, up to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """All that a run needs, checked and typed."""
+
+    pipeline: Pipeline
+    source: SourceSet
+    output: Path
+    engine: Engine = field(default_factory=RayEngine)
+    split: Split = field(default_factory=Split)
+    limits: Limits = field(default_factory=Limits)
+
+    @classmethod
+    def of(
+        cls,
+        pipeline: Pipeline,
+        source: SourceSet | str | Path,
+        output: str | Path,
+        *,
+        keep: Rules | None = None,
+        **settings: Any,
+    ) -> Job:
+        """A job from Python.
+
+        Args:
+            pipeline: the ops.
+            source: a source, or the path of a folder or manifest.
+            output: the run directory.
+            keep: keep rules by name; default: the pipeline's own.
+            settings: `engine`, `split` and `limits`.
+        """
+        return cls(
+            pipeline=pipeline if keep is None else replace(pipeline, rules=keep),
+            source=source if isinstance(source, SourceSet) else open_source(source),
+            output=Path(output).expanduser(),
+            **settings,
+        )
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The checked stages of the pipeline."""
+        return self.pipeline.plan(self.source.meta_fields())
+
+    def recipe(self) -> dict[str, Any]:
+        """The resolved recipe: what decides the result, its fingerprint, and what else is worth writing down."""
+        recipe: dict[str, Any] = {
+            "audiocur": ".".join(__version__.split(".")[:2]),
+            "pipeline": [step.name for step in self.pipeline.steps],
+            **{step.name: describe(step.op) for step in self.pipeline.steps},
+            "keep": {name: _untargeted(rule) for name, rule in self.pipeline.rules.items()},
+            "split": _untargeted(self.split),
+        }
+        return {
+            "fingerprint": fingerprint(recipe),
+            **recipe,
+            "source": describe(self.source),
+            "output": {"path": str(self.output)},
+            "engine": describe(self.engine),
+            "placement": {name: _untargeted(where) for name, where in self.pipeline.placements.items()},
+            "limits": _untargeted(self.limits),
+        }
+
+
+def _untargeted(part: Any) -> dict[str, Any]:
+    described = describe(part)
+    del described["_target_"]
+    return described

@@ -1,0 +1,1 @@
+"""The operators, one a file, grouped by kind as conf/ is."""

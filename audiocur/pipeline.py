@@ -1,0 +1,224 @@
+"""Ops in order, checked before any work, and split into the stages that an engine runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from audiocur.errors import ConfigError
+from audiocur.op import ClipOp, Column, Decoder, Encoder, ModelOp, Op, Segmenter, SpanOp, require
+from audiocur.rules import Rules
+from audiocur.schema import BASE_COLUMNS, known_at_the_cut
+
+if TYPE_CHECKING:
+    from audiocur.run import Summary
+
+
+class Via(StrEnum):
+    """What runs an op."""
+
+    task = "task"
+    actor = "actor"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where an op runs: never what it computes.
+
+    Attributes:
+        via: stateless tasks, or a pool of actors that keep their model.
+        cpus, gpus: what one worker takes; fractions share a device.
+        actors: size of the pool, or its bounds [min, max]; default: one.
+        batch_clips: how many clips a model op gets at once.
+    """
+
+    via: Via = Via.task
+    cpus: float = 1.0
+    gpus: float = 0.0
+    actors: list[int] = field(default_factory=lambda: [1])
+    batch_clips: int = 16
+
+    def __post_init__(self) -> None:
+        require(self.cpus >= 0, "cpus", self.cpus, "a number of cores, 0 or more")
+        require(self.gpus >= 0, "gpus", self.gpus, "a number of GPUs, 0 or more")
+        bounds_make_sense = len(self.actors) in (1, 2) and 0 < self.actors[0] <= self.actors[-1]
+        require(bounds_make_sense, "actors", self.actors, "a number of actors, 1 or more, or [min, max]")
+        require(self.batch_clips > 0, "batch_clips", self.batch_clips, "a number of clips, 1 or more")
+
+    @property
+    def where(self) -> str:
+        """In words, "tasks of 1 CPU"."""
+        device = f"{self.cpus:g} CPU" + (f" and {self.gpus:g} GPU" if self.gpus else "")
+        if self.via is Via.task:
+            return f"tasks of {device}"
+        return f"{'–'.join(map(str, self.actors))} actors of {device}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """An op under its name in the recipe."""
+
+    name: str
+    op: Op
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Consecutive steps that share hardware, run as one operator of the engine.
+
+    Attributes:
+        steps: in order.
+        placement: where they run.
+        known: columns known before the first of them.
+        rules: the active keep rules of the whole pipeline.
+        final: no stage follows: what is still open at its end is kept.
+        meta: names of the manifest's further columns, with prefix.
+    """
+
+    steps: tuple[Step, ...]
+    placement: Placement
+    known: frozenset[str]
+    rules: Rules
+    final: bool
+
+    @property
+    def names(self) -> str:
+        """The steps' names, "decode → vad → segment"."""
+        return " → ".join(step.name for step in self.steps)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Ops in order, with the keep rules over what they write. Build one with ``>>`` or from a recipe.
+
+    >>> from audiocur.ops.transform.decode import Decode
+    >>> from audiocur.ops.segment.window import Window
+    >>> from audiocur.ops.measure.loudness import Loudness
+    >>> pipeline = Decode() >> Window(length_s=10) >> Loudness()
+    >>> [step.name for step in pipeline.steps]
+    ['decode', 'segment', 'loudness']
+    """
+
+    steps: tuple[Step, ...]
+    rules: Rules = field(default_factory=dict)
+    placements: Mapping[str, Placement] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, *ops: Op) -> Pipeline:
+        """A pipeline of ops, each under its own name."""
+        return cls(tuple(Step(op.name, op) for op in ops))
+
+    def __rshift__(self, other: Op | Pipeline) -> Pipeline:
+        added = other.steps if isinstance(other, Pipeline) else Pipeline.of(other).steps
+        return replace(self, steps=self.steps + added)
+
+    def run(self, source: Any, output: str, **settings: Any) -> Summary:
+        """Run it over a folder, manifest or source object into a run directory; see `audiocur.run.run`."""
+        from audiocur.run import Job, run
+
+        return run(Job.of(self, source, output, **settings))
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Every column its ops write, in order."""
+        return tuple(column for step in self.steps for column in step.op.writes)
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """The op that stores audio, if there is one."""
+        return next((step.op for step in self.steps if isinstance(step.op, Encoder)), None)
+
+    def active_rules(self, meta: Iterable[pa.Field] = ()) -> Rules:
+        """The keep rules whose column is known by the end; the others have nothing to judge."""
+        known = known_at_the_cut(meta) | {column.name for column in self.columns}
+        return {name: rule for name, rule in self.rules.items() if rule.column in known}
+
+    def check(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            ConfigError: a step out of order, a name or column twice, or a read that no earlier op writes.
+        """
+        self._check_order()
+        written: dict[str, str] = {}
+        for step in self.steps:
+            for name in step.op.reads:
+                if name not in written and name not in known_at_the_cut():
+                    writers = [later.name for later in self.steps if name in {c.name for c in later.op.writes}]
+                    hint = f"move {writers[0]} before it" if writers else "no op in the pipeline writes it"
+                    raise ConfigError(f"pipeline: {step.name} reads {name}, but {hint}")
+            for column in step.op.writes:
+                if column.name in BASE_COLUMNS or column.name in written:
+                    writer = written.get(column.name, "every run")
+                    raise ConfigError(f"pipeline: {step.name} writes {column.name}, which {writer} writes already")
+                written[column.name] = step.name
+        self._check_rules()
+
+    def _check_rules(self) -> None:
+        """Refuse bounds on a text, which would fail on every clip."""
+        types = {column.name: column.type for column in (*BASE_COLUMNS.values(), *self.columns)}
+        for name, rule in self.active_rules().items():
+            kind = types[rule.column]
+            number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
+            if not number and (rule.min is not None or rule.max is not None):
+                raise ConfigError(f"keep.{name}: {rule.column} is no number; expected allow=[...], not min or max")
+
+    def _check_order(self) -> None:
+        names = [step.name for step in self.steps]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ConfigError(f"pipeline: {twice[0]} stands in it twice; expected each op once")
+        for position, step in enumerate(self.steps):
+            before = [earlier.op for earlier in self.steps[:position]]
+            if (position == 0) != isinstance(step.op, Decoder):
+                raise ConfigError(
+                    f"pipeline: {step.name} at place {position + 1}: expected decode first, and only there"
+                )
+            for kind, word in ((Segmenter, "segment"), (Encoder, "encode")):
+                if isinstance(step.op, kind) and any(isinstance(op, kind) for op in before):
+                    raise ConfigError(f"pipeline: {step.name} is a second {word} op; expected one")
+            if isinstance(step.op, ClipOp | ModelOp) and not any(isinstance(op, Segmenter) for op in before):
+                raise ConfigError(
+                    f"pipeline: {step.name} works on clips, but nothing before it cuts any: expected segment"
+                )
+            if isinstance(step.op, SpanOp) and any(isinstance(op, Encoder) for op in before):
+                raise ConfigError(f"pipeline: {step.name} works on spans: expected it before encode")
+        for name in self.placements:
+            if name not in names:
+                raise ConfigError(f"placement.{name}: expected an op of the pipeline: {', '.join(names)}")
+
+    def plan(self, meta: Iterable[pa.Field] = ()) -> tuple[Stage, ...]:
+        """The stages that an engine runs: neighbours with the same placement are fused.
+
+        Raises:
+            ConfigError: as `check`, or an op placed off the decode stage although it hears undecoded audio.
+        """
+        self.check()
+        meta = list(meta)
+        groups: list[list[Step]] = []
+        encoded = False
+        for step in self.steps:
+            here = self._placement(step)
+            if not groups or self._placement(groups[-1][-1]) != here:
+                if groups and not encoded:
+                    raise ConfigError(
+                        f"placement.{step.name}: {here.where} is apart from {groups[-1][-1].name}, and decoded audio "
+                        "does not travel: expected the same placement, or an op that follows encode"
+                    )
+                groups.append([])
+            groups[-1].append(step)
+            encoded = encoded or isinstance(step.op, Encoder)
+        rules = self.active_rules(meta)
+        known = known_at_the_cut(meta)
+        stages = []
+        for i, group in enumerate(groups):
+            stages.append(Stage(tuple(group), self._placement(group[0]), known, rules, i == len(groups) - 1))
+            known |= {column.name for step in group for column in step.op.writes}
+        return tuple(stages)
+
+    def _placement(self, step: Step) -> Placement:
+        return self.placements.get(step.name, Placement())

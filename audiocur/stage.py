@@ -1,0 +1,163 @@
+"""What runs inside a worker: a stage over spans, with the guard round every op call and the keep rules between.
+
+Both engines call `run_stage`; where it runs never changes what it does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from audiocur.errors import RowError
+from audiocur.op import ClipOp, Decoder, Encoder, Measures, ModelOp, Op, SpanOp
+from audiocur.pipeline import Stage, Step
+from audiocur.records import Clip, Span, Verdict
+from audiocur.rules import broken_rules
+from audiocur.schema import value_of
+
+_models: dict[str, Any] = {}
+
+
+def run_stage(stage: Stage, spans: Sequence[Span]) -> None:
+    """Take the spans through the stage's steps, in place.
+
+    Spans go one by one through ops that hear their samples, so that one span's audio is in memory at a time; model ops
+    get the clips of all spans together.
+    """
+    known = set(stage.known)
+    for steps in _runs(stage.steps):
+        if isinstance(steps[0].op, ModelOp):
+            _run_model(stage, steps[0], spans, known)
+        else:
+            for span in spans:
+                _run_span(stage, steps, span, set(known))
+        known |= {column.name for step in steps for column in step.op.writes}
+    if stage.final:
+        for span in spans:
+            for clip in _open(span):
+                _gate(stage, span, clip, known)
+                clip.verdict = clip.verdict or Verdict.KEPT
+
+
+def _runs(steps: Sequence[Step]) -> Iterator[list[Step]]:
+    """Model ops alone, what lies between them together."""
+    run: list[Step] = []
+    for step in steps:
+        if isinstance(step.op, ModelOp):
+            yield from ([run] if run else [])
+            yield [step]
+            run = []
+        else:
+            run.append(step)
+    yield from ([run] if run else [])
+
+
+def _run_span(stage: Stage, steps: Sequence[Step], span: Span, known: set[str]) -> None:
+    for step in steps:
+        # A span past the end of the audio holds none: decode finds that out, and the others have nothing to hear.
+        nothing_to_hear = span.audio is None and not isinstance(step.op, Decoder)
+        if not isinstance(step.op, SpanOp) or span.verdict is Verdict.FAILED or nothing_to_hear:
+            continue
+        _guard(span, step.name, partial(step.op.apply, span))
+    if span.verdict is Verdict.FAILED:
+        return
+    for clip in span.clips:
+        _run_clip(stage, steps, span, clip, set(known))
+        clip.release()
+    span.audio = None
+    span.annotations = {}
+
+
+def _run_clip(stage: Stage, steps: Sequence[Step], span: Span, clip: Clip, known: set[str]) -> None:
+    for step in steps:
+        op = step.op
+        if isinstance(op, Encoder):
+            _gate(stage, span, clip, known)
+        if clip.verdict is not None:
+            return
+        if isinstance(op, SpanOp):
+            _write(clip, step, partial(op.measure, span, clip))
+        elif isinstance(op, ClipOp):
+            _write(clip, step, partial(op.measure, clip))
+        known |= {column.name for column in op.writes}
+
+
+def _run_model(stage: Stage, step: Step, spans: Sequence[Span], known: set[str]) -> None:
+    for span in spans:
+        for clip in _open(span):
+            _gate(stage, span, clip, known)
+    clips = [clip for span in spans for clip in _open(span)]
+    if not clips or not isinstance(step.op, ModelOp):
+        return
+    op, model = step.op, _model(step.op)
+    for i in range(0, len(clips), stage.placement.batch_clips):
+        batch = clips[i : i + stage.placement.batch_clips]
+        try:
+            results = list(op.measure_batch(batch, model))
+        except Exception:
+            # One clip of the batch may be at fault: alone, each answers for itself.
+            for clip in batch:
+                _write(clip, step, partial(_measure_alone, op, clip, model))
+        else:
+            for clip, result in zip(batch, results, strict=True):
+                _write(clip, step, partial(dict, result))
+        for clip in batch:
+            clip.release()
+
+
+def _measure_alone(op: ModelOp, clip: Clip, model: Any) -> Measures:
+    (result,) = op.measure_batch([clip], model)
+    return result
+
+
+def _model(op: ModelOp) -> Any:
+    """The op's model, loaded once a worker process."""
+    key = f"{type(op).__module__}.{op!r}"
+    if key not in _models:
+        _models[key] = op.load()
+    return _models[key]
+
+
+def _open(span: Span) -> list[Clip]:
+    return [clip for clip in span.clips if clip.verdict is None]
+
+
+def _gate(stage: Stage, span: Span, clip: Clip, known: set[str]) -> None:
+    """Apply the keep rules over the columns known so far."""
+    if clip.verdict is not None:
+        return
+    rules = {name: rule for name, rule in stage.rules.items() if rule.column in known}
+    broken = broken_rules(rules, lambda column: value_of(span, clip, column))
+    if broken:
+        clip.verdict = Verdict.REJECTED
+        clip.rule, clip.reason = broken[0]
+        clip.rules = [name for name, _ in broken]
+        clip.stored = None
+
+
+def _write(clip: Clip, step: Step, measure: Callable[[], Measures]) -> None:
+    measures: dict[str, Any] = {}
+    _guard(clip, step.name, lambda: measures.update(_checked(step.op, measure())))
+    clip.measures.update(measures)
+
+
+def _guard(row: Span | Clip, name: str, call: Callable[[], None]) -> None:
+    """The one guard round every op call: an error costs this row and no other."""
+    try:
+        call()
+    except RowError as error:
+        row.fail(name, str(error))
+    except Exception as error:
+        row.fail(name, f"{type(error).__name__}: {error}", unexpected=True)
+
+
+def _checked(op: Op, measures: Mapping[str, Any]) -> Mapping[str, Any]:
+    declared = {column.name for column in op.writes}
+    if measures.keys() != declared:
+        raise TypeError(f"wrote {sorted(measures)}, declared {sorted(declared)}")
+    for name, value in measures.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} is {value}; an undefined measure is None")
+    return measures

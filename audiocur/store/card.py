@@ -1,0 +1,57 @@
+"""The dataset card: what lies in a run directory, for the next person and for dataset hubs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from audiocur.inspect.funnel import Funnel, Line
+from audiocur.store.files import write_durably
+
+
+def write_card(run: Path, funnel: Funnel, recipe: Mapping[str, Any]) -> None:
+    """Write RUN/README.md, with the metadata that dataset hubs read."""
+    splits = sorted(path.name for path in (run / "clips").glob("*") if any(path.glob("part-*.parquet")))
+    front: dict[str, Any] = {"pretty_name": run.resolve().name, "tags": ["audio", "music", "audiocur"]}
+    if splits:
+        files = [{"split": split, "path": f"clips/{split}/*.parquet"} for split in splits]
+        front["configs"] = [{"config_name": "default", "data_files": files}]
+    text = f"""---
+{yaml.safe_dump(front, sort_keys=False)}---
+
+# {run.resolve().name}
+
+{funnel.kept.count:,} clips, {funnel.kept.seconds / 3600:.2f} h,
+from {funnel.usable:,} recordings, {funnel.seconds_in / 3600:.2f} h.
+
+| | number | hours |
+|---|---:|---:|
+{"".join(map(_row, funnel.lines))}
+## Load it
+
+```python
+from datasets import load_dataset
+
+clips = load_dataset("parquet", data_dir="{run.name}/clips")
+```
+
+Any Parquet reader opens `clips/`: one row a clip, its audio in `audio.bytes`. Each column's unit and meaning stand in
+the field metadata of the Parquet schema. `ledger/` has a row for every span of every recording (`clip_id` is null) and
+for every clip ever cut, kept or not, with its verdict, the reason and every measure taken.
+
+## How it was made
+
+By audiocur {recipe["audiocur"]}, recipe fingerprint `{recipe["fingerprint"]}`:
+{" → ".join(recipe["pipeline"])}.
+`recipe.yaml` has every parameter, `environment.json` every version. The licence of each clip is that of its recording:
+see the `license` column.
+"""
+    write_durably(run / "README.md", text.encode())
+
+
+def _row(line: Line) -> str:
+    count = f"{line.count:,} {line.unit}" if line.count else ""
+    return f"| {line.what.replace('|', '/')} | {count} | {line.seconds / 3600:.3f} |\n"

@@ -1,0 +1,102 @@
+"""What a run directory says of the recipe that fills it, and who may go on with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from audiocur.errors import OutputError
+from audiocur.store.files import write_durably
+
+#: Packages whose version may change a result.
+_PACKAGES = ("audiocur", "av", "librosa", "numpy", "onnxruntime", "pyarrow", "ray", "scipy", "soundfile", "soxr")
+#: Keys of a recipe that place or bound the work, and never change what it yields.
+_ELSEWHERE = ("fingerprint", "source", "output", "engine", "placement", "limits")
+
+
+def describe(part: Any) -> dict[str, Any]:
+    """An op, source or other choice as YAML would build it: its class and every parameter.
+
+    >>> from audiocur.planning import Split
+    >>> describe(Split())
+    {'_target_': 'audiocur.planning.Split', 'validation': 0.05, 'test': 0.05, 'seed': 0}
+    """
+    if not is_dataclass(part):
+        raise TypeError(f"{part!r} is no dataclass")
+    values = {field.name: _plain(getattr(part, field.name)) for field in fields(part) if field.init}
+    return {"_target_": f"{type(part).__module__}.{type(part).__qualname__}", **values}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    return list(value) if isinstance(value, tuple) else value
+
+
+def fingerprint(recipe: Mapping[str, Any]) -> str:
+    """Hash of everything in a recipe that decides the result."""
+    decisive = {key: value for key, value in recipe.items() if key not in _ELSEWHERE}
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """What decides the result and differs, a line a key.
+
+    >>> differences({"vad": {"threshold": 0.5}}, {"vad": {"threshold": 0.6}})
+    ['vad.threshold: 0.5 there, 0.6 here']
+    """
+    old, new = dict(_flat(there)), dict(_flat(here))
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return [f"{key}: {old.get(key, 'absent')} there, {new.get(key, 'absent')} here" for key in keys]
+
+
+def _flat(recipe: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in recipe.items():
+        if not prefix and key in _ELSEWHERE:
+            continue
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def claim(run: Path, recipe: Mapping[str, Any]) -> bool:
+    """Make the run directory this recipe's own; returns whether it was so before.
+
+    Raises:
+        OutputError: it holds another recipe's run or other files, or cannot be written.
+    """
+    path = run / "recipe.yaml"
+    resumed = path.exists()
+    if resumed:
+        there = yaml.safe_load(path.read_text())
+        if there["fingerprint"] != recipe["fingerprint"]:
+            shown = "; ".join(differences(there, recipe)[:5])
+            raise OutputError(f"output.path={run}: it holds another recipe's run ({shown}); expected a new directory")
+    elif run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise OutputError(f"output.path={run}: expected a new or empty directory, or a run to go on with")
+    try:
+        write_durably(path, yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True).encode())
+        write_durably(run / "environment.json", json.dumps(_environment(), indent=1).encode())
+    except OSError as error:
+        raise OutputError(f"output.path={run}: cannot be written ({error.strerror})") from error
+    return resumed
+
+
+def _environment() -> dict[str, str]:
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed as a package"
+    return found

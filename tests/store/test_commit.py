@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from audiocur.schema import clips_schema, ledger_schema
+from audiocur.stage import run_stage
+from audiocur.store.commit import Committer
+from audiocur.store.ledger import begin_epoch, known_spans, read_ledger, sweep, valid_parts
+
+
+@pytest.fixture
+def committer(tmp_path, ops):
+    pipeline = ops.Tone() >> ops.Halves() >> ops.Start() >> ops.Raw()
+    return Committer(str(tmp_path), begin_epoch(tmp_path), ledger_schema(pipeline.columns), clips_schema(pipeline.columns))
+
+
+@pytest.fixture
+def worked(ops, make_spans):
+    """Spans taken through a pipeline."""
+
+    def work(count=2, **fields):
+        spans = make_spans(count, **fields)
+        for stage in (ops.Tone() >> ops.Halves() >> ops.Start(raises_at_s=5.0) >> ops.Raw()).plan():
+            run_stage(stage, spans)
+        return spans
+
+    return work
+
+
+def test_a_commit_leaves_a_shard_and_a_ledger_part(tmp_path, committer, worked):
+    committed = committer.commit(worked())
+    (shard,) = (tmp_path / "clips/train").iterdir()
+    assert hashlib.sha256(shard.read_bytes()).hexdigest()[:20] in shard.name
+    facts = json.loads(pq.read_metadata(tmp_path / "ledger" / committed.part).metadata[b"audiocur"])
+    assert facts["shard"]["name"] == f"clips/train/{shard.name}"
+    assert (facts["shard"]["rows"], facts["epoch"], facts["replaces"]) == (2, 1, [])
+    rows = read_ledger(tmp_path).to_pylist()
+    assert [(row["clip_id"] is None, row["verdict"]) for row in rows] == [(True, "done")] * 2 + [
+        (False, "kept"),
+        (False, "failed"),
+    ] * 2
+    assert (committed.clips["kept"], committed.seconds["kept"], committed.unexpected["start"]) == (2, 10.0, 2)
+
+
+def test_a_shard_holds_the_audio_and_what_hubs_read(tmp_path, committer, worked):
+    committer.commit(worked(1))
+    (path,) = (tmp_path / "clips/train").iterdir()
+    table = pq.read_table(path)
+    (row,) = table.to_pylist()
+    assert len(row["audio"]["bytes"]) == 5000 * 4
+    assert row["audio"]["path"] == f"{row['clip_id']}.raw"
+    assert (row["start_s"], row["end_s"], row["duration_s"]) == (0.0, 5.0, 5.0)
+    features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
+    assert features["audio"] == {"_type": "Audio"}
+    assert features.keys() == set(table.column_names)
+    assert table.schema.field("measured_start_s").metadata == {b"unit": b"s", b"meaning": b"start"}
+
+
+def test_doing_it_again_writes_the_same_names(tmp_path, committer, worked):
+    first, again = committer.commit(worked()), committer.commit(worked())
+    assert first == again
+    assert len(list((tmp_path / "clips/train").iterdir())) == 1
+    assert len(valid_parts(tmp_path)) == 1
+
+
+def test_spans_are_known_without_reading_clips(tmp_path, committer, worked):
+    part = committer.commit(worked()).part
+    assert pq.ParquetFile(tmp_path / "ledger" / part).read_row_group(0)["clip_id"].null_count == 2
+    assert [(known.outcome.index, known.outcome.last, known.size) for known in known_spans(tmp_path)] == [(0, True, 1000)] * 2
+
+
+def test_a_span_without_clips_is_in_the_ledger(tmp_path, committer, make_spans):
+    (span,) = make_spans()
+    span.fail("decode", "not audio")
+    committer.commit([span])
+    (row,) = read_ledger(tmp_path).to_pylist()
+    assert (row["verdict"], row["reason"], row["op"], row["duration_s"]) == ("failed", "not audio", "decode", 0.0)
+    assert not (tmp_path / "clips").exists()
+
+
+def test_a_part_of_an_older_epoch_counts_only_if_the_next_driver_saw_it(tmp_path, committer, worked):
+    seen = committer.commit(worked(1))
+    begin_epoch(tmp_path)
+    late = committer.commit(worked(2))
+    assert [part.name for part in valid_parts(tmp_path)] == [seen.part]
+    assert sweep(tmp_path) == 2
+    assert not (tmp_path / "ledger" / late.part).exists()
+
+
+def test_a_part_without_its_shard_is_void(tmp_path, committer, worked):
+    committer.commit(worked())
+    (shard,) = (tmp_path / "clips/train").iterdir()
+    shard.write_bytes(shard.read_bytes()[:-1])
+    assert valid_parts(tmp_path) == []
+    assert sweep(tmp_path) == 2
+    assert list(known_spans(tmp_path)) == []
+
+
+def test_a_damaged_part_is_void(tmp_path, committer, worked):
+    part = tmp_path / "ledger" / committer.commit(worked()).part
+    part.write_bytes(part.read_bytes()[:100])
+    assert valid_parts(tmp_path) == []
+
+
+def test_a_part_that_is_replaced_is_void(tmp_path, committer, worked):
+    old = committer.commit(worked(1))
+    new = committer.commit(worked(2), replaces=[old.part])
+    assert [part.name for part in valid_parts(tmp_path)] == [new.part]
+
+
+def test_orphans_and_unfinished_files_are_swept(tmp_path, committer, worked):
+    kept = committer.commit(worked())
+    orphan = tmp_path / "clips/train/part-orphan.parquet"
+    unfinished = tmp_path / "clips/train/.part-x.parquet.1234"
+    orphan.write_bytes(b"x")
+    unfinished.write_bytes(b"x")
+    assert sweep(tmp_path) == 2
+    assert not orphan.exists()
+    assert not unfinished.exists()
+    assert [part.name for part in valid_parts(tmp_path)] == [kept.part]
