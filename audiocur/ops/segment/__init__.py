@@ -1,0 +1,1 @@
+"""Operators that cut spans into clips, one in a pipeline."""
