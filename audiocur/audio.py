@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Samples = NDArray[np.float32]
 
 VOICE_RATE_HZ = 16_000
+DC_BINS = 2  # of a spectrogram: over these a Hann window spreads a DC offset
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,26 @@ class Spectrogram:
     @cached_property
     def power(self) -> Samples:
         """Squared magnitudes, same shape."""
-        return np.square(self.magnitude)
+        power: Samples = np.square(self.magnitude)
+        return power
 
     @cached_property
     def frequencies_hz(self) -> NDArray[np.float64]:
         """Centre frequency of each bin, shape (n_fft // 2 + 1,)."""
-        return np.fft.rfftfreq(self.n_fft, 1.0 / self.rate_hz)
+        return np.linspace(0.0, self.rate_hz / 2, self.n_fft // 2 + 1)
+
+    @cached_property
+    def mean_square(self) -> Samples:
+        """Mean square of the samples under each window, shape (frames,); a full-scale sine has 0.5, a DC offset 0."""
+        # A Hann window spreads a sine of amplitude 1 over three bins, of power 1/4, 1 and 1/4.
+        mean_square: Samples = self.power[DC_BINS:].sum(axis=0) / np.float32(3.0)
+        return mean_square
+
+    @property
+    def clear(self) -> slice:
+        """The frames whose windows lie within the audio, clear of the padding at its edges; it may be empty."""
+        edge = self.n_fft // (2 * self.hop)
+        return slice(edge, max(edge, self.magnitude.shape[1] - edge))
 
     @property
     def frame_rate_hz(self) -> float:
@@ -65,7 +80,9 @@ class Audio:
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 2 or self.samples.dtype != np.float32:
-            raise ValueError(f"samples must be float32 (channels, samples), got {self.samples.dtype} {self.samples.shape}")
+            raise ValueError(
+                f"samples must be float32 (channels, samples), got {self.samples.dtype} {self.samples.shape}"
+            )
 
     @property
     def channels(self) -> int:
@@ -89,14 +106,16 @@ class Audio:
     @cached_property
     def mono(self) -> Samples:
         """Mean of the channels, shape (samples,)."""
-        return self.samples[0] if self.channels == 1 else self.samples.mean(axis=0, dtype=np.float32)
+        mono: Samples = self.samples[0] if self.channels == 1 else self.samples.mean(axis=0, dtype=np.float32)
+        return mono
 
     @cached_property
     def mono_16k(self) -> Samples:
         """The mono view band-limited and resampled to 16 kHz (soxr HQ), for voice models."""
         if self.rate_hz == VOICE_RATE_HZ:
             return self.mono
-        return soxr.resample(self.mono, self.rate_hz, VOICE_RATE_HZ).astype(np.float32, copy=False)
+        resampled: Samples = soxr.resample(self.mono, self.rate_hz, VOICE_RATE_HZ).astype(np.float32, copy=False)
+        return resampled
 
     @cached_property
     def spectrogram(self) -> Spectrogram:

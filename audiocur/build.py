@@ -66,7 +66,7 @@ def build(cls: type[T], key: str, values: Mapping[str, Any], words: Mapping[str,
             raise ConfigError(f"{key}.{name}: missing; expected {key}.{name}={hint or f'<{_type_name(hints[name])}>'}")
     try:
         # `$` is no interpolation in what a person typed: values are literal by now.
-        literal = {name: _escaped(value) for name, value in given.items()}
+        literal = {name: _member(hints[name], _escaped(value)) for name, value in given.items()}
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), literal))  # type: ignore[return-value]
     except ConfigError as error:
         raise ConfigError(f"{key}.{error}") from None
@@ -114,6 +114,14 @@ def words_of_list(text: str, key: str) -> list[str]:
     return [word.strip().strip("'\"") for word in inner.split(",") if word.strip()]
 
 
+def _member(hint: Any, value: Any) -> Any:
+    """The member of an enum that a value stands for; what stands for none is left for OmegaConf to refuse."""
+    kind = _without_none(hint)[1]
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return next((member for member in kind if str(member.value) == str(value)), value)
+    return value
+
+
 def _without_none(hint: Any) -> tuple[bool, Any]:
     if get_origin(hint) in (Union, types.UnionType):
         rest = [kind for kind in get_args(hint) if kind is not type(None)]
@@ -124,7 +132,7 @@ def _without_none(hint: Any) -> tuple[bool, Any]:
 def _type_name(hint: Any) -> str:
     optional, kind = _without_none(hint)
     if isinstance(kind, type) and issubclass(kind, Enum):
-        name = f"one of {', '.join(kind.__members__)}"
+        name = f"one of {', '.join(str(member.value) for member in kind)}"
     elif get_origin(kind) is list:
         name = f"a list of {_type_name(get_args(kind)[0])}"
     else:

@@ -88,7 +88,7 @@ def _run(options: argparse.Namespace) -> int:
     from audiocur.run import run
     from audiocur.show import show_summary
 
-    console = Console()
+    console = _console()
     made = job(options.words, options.config_dir)
     if made.engine.caveat:
         console.print(made.engine.caveat, style="dim", highlight=False)
@@ -102,8 +102,14 @@ def _plan(options: argparse.Namespace) -> int:
     from audiocur.config import job
     from audiocur.show import show_plan
 
-    show_plan(Console(), job(options.words, options.config_dir, to_run=False))
+    show_plan(_console(), job(options.words, options.config_dir, to_run=False))
     return 0
+
+
+def _console() -> Console:
+    """As wide as the terminal; in a file or a pipe, wide enough for the tables."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
 
 
 VERBS: dict[str, Callable[[argparse.Namespace], int]] = {"run": _run, "plan": _plan}

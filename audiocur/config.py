@@ -7,7 +7,8 @@ Three folders take part, in a checkout and in the wheel alike: ``conf/`` holds t
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from audiocur.build import build, closest, target, words_of_list
 from audiocur.engine.base import Engine
@@ -29,7 +31,7 @@ from audiocur.pipeline import Pipeline, Placement, Step
 from audiocur.planning import Split
 from audiocur.rules import KeepRule
 from audiocur.schema import known_at_the_cut
-from audiocur.sources import Nowhere, SourceSet
+from audiocur.sources.base import Found, Listing, SourceSet
 
 T = TypeVar("T")
 
@@ -103,8 +105,8 @@ class Library:
         columns = set(known_at_the_cut())
         for group in self.parts.values():
             for path in group.values():
-                node = OmegaConf.load(path)
-                if "_target_" in node and issubclass(cls := target(node["_target_"], object, str(path)), Op):
+                part = _loaded(path)
+                if "_target_" in part and issubclass(cls := target(part["_target_"], object, str(path)), Op):
                     columns |= {column.name for column in cls.writes}
         return columns
 
@@ -135,12 +137,38 @@ class Library:
         path = Path(recipe).expanduser() if recipe.endswith(".yaml") else self.recipes.get(recipe)
         if path is None or not path.is_file():
             raise ConfigError(f"recipe={recipe}: expected a YAML file, or one of {', '.join(sorted(self.recipes))}")
-        try:
-            node = OmegaConf.load(path)
-        except Exception as error:  # whatever the YAML parser finds
-            raise ConfigError(f"recipe={recipe}: {path} is not valid YAML ({error})") from error
+        node = OmegaConf.create(_loaded(path, resolve=False))
         ConfigStore.instance().store(group="recipe", name=path.stem, node=node, package="_global_")
         return path.stem
+
+
+def _loaded(path: Path, *, resolve: bool = True) -> dict[str, Any]:
+    """A YAML of keys and values."""
+    try:
+        loaded = OmegaConf.to_container(OmegaConf.load(path), resolve=resolve)
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path}: expected keys and values")
+    return {str(key): value for key, value in loaded.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nowhere(SourceSet):
+    """The source of a plan that names none: it lists nothing."""
+
+    @property
+    def place(self) -> str:
+        """No path."""
+        return "source.path="
+
+    def scan(self, ignored: Counter[str]) -> Iterator[Found]:
+        """Nothing."""
+        yield from ()
+
+    def list(self) -> Listing:
+        """Nothing, and that is no mistake."""
+        return Listing([], {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +235,7 @@ class _Builder:
             pipeline=pipeline,
             source=self._source(),
             output=self._output(),
-            engine=self._chosen("engine", Engine),
+            engine=self._chosen("engine", Engine),  # type: ignore[type-abstract]
             split=build(Split, "split", *self._section("split")),
             limits=build(Limits, "limits", *self._section("limits")),
         )
@@ -216,7 +244,7 @@ class _Builder:
         node, words = self._section("source")
         if not self.to_run and {**node, **words}.get("path") == "???":
             return Nowhere()
-        return self._chosen("source", SourceSet)
+        return self._chosen("source", SourceSet)  # type: ignore[type-abstract]
 
     def _output(self) -> Path:
         node, words = self._section("output")
@@ -274,8 +302,7 @@ class _Builder:
         where = f"recipe, {name}"
         if "_target_" not in node:
             path = self.library.part(name)
-            part = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-            node, where = {**dict(part), **node}, str(path)  # type: ignore[arg-type]
+            node, where = {**_loaded(path), **node}, str(path)
         return self._built(name, node, words, Op, where)
 
     def _chosen(self, key: str, base: type[T]) -> T:
@@ -301,7 +328,7 @@ class _Builder:
         return rules
 
     def _refuse_impossible_rules(self, pipeline: Pipeline) -> None:
-        inactive = {rule.column: name for name, rule in pipeline.rules.items() if name not in pipeline.active_rules()}
+        inactive = {pipeline.rules[name].column: name for name in pipeline.inactive_rules()}
         unknown = [column for column in inactive if not column.startswith("meta_")]
         known = self.library.written_columns() if unknown else set()
         for column in unknown:

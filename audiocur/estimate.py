@@ -7,6 +7,7 @@ recording and nothing else.
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import shutil
 import subprocess
@@ -15,7 +16,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import BinaryIO
 
 from audiocur.decoding import read_header
 from audiocur.errors import OutputError, RowError
@@ -110,11 +110,11 @@ def check_disk(job: Job, sources: Sequence[Source]) -> None:
 
 def _try_elsewhere(stages: Sequence[Stage], sources: Sequence[Source]) -> Iterator[Trial]:
     """Trials from a child process, as many as it got through."""
-    request = pickle.dumps((sys.path, tuple(_shortened(stage) for stage in stages), list(sources)))
+    request = pickle.dumps((tuple(_shortened(stage) for stage in stages), list(sources)))
+    command = [sys.executable, "-c", "from audiocur.estimate import answer; answer()"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
-        child = subprocess.run(
-            [sys.executable, "-m", "audiocur.estimate"], input=request, stdout=subprocess.PIPE, timeout=PATIENCE_S
-        )
+        child = subprocess.run(command, input=request, stdout=subprocess.PIPE, env=environment, timeout=PATIENCE_S)
         output = child.stdout
     except subprocess.TimeoutExpired as error:
         output = error.stdout or b""
@@ -156,15 +156,11 @@ def _try(stages: Sequence[Stage], source: Source) -> Trial:
     )
 
 
-def _child(requests: BinaryIO, answers: BinaryIO) -> None:
-    search_path, stages, sources = pickle.load(requests)
-    sys.path[:] = search_path
+def answer() -> None:
+    """In the child process: a trial for each source of the request on stdin, written to stdout as it is done."""
+    stages, sources = pickle.load(sys.stdin.buffer)
     if sources:
         _try(stages, sources[0])  # the first call pays for imports and caches; it is tried again below
     for source in sources:
-        pickle.dump(_try(stages, source), answers)
-        answers.flush()
-
-
-if __name__ == "__main__":
-    _child(sys.stdin.buffer, sys.stdout.buffer)
+        pickle.dump(_try(stages, source), sys.stdout.buffer)
+        sys.stdout.buffer.flush()

@@ -13,7 +13,8 @@ from audiocur.op import require
 from audiocur.pipeline import Pipeline, Stage
 from audiocur.planning import Split
 from audiocur.rules import Rules
-from audiocur.sources import SourceSet, open_source
+from audiocur.sources import open_source
+from audiocur.sources.base import SourceSet
 from audiocur.store.recipe import describe, fingerprint
 
 

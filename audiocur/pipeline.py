@@ -118,7 +118,8 @@ class Pipeline:
 
     def run(self, source: Any, output: str, **settings: Any) -> Summary:
         """Run it over a folder, manifest or source object into a run directory; see `audiocur.run.run`."""
-        from audiocur.run import Job, run
+        from audiocur.job import Job
+        from audiocur.run import run
 
         return run(Job.of(self, source, output, **settings))
 
@@ -136,6 +137,11 @@ class Pipeline:
         """The keep rules whose column is known by the end; the others have nothing to judge."""
         known = known_at_the_cut(meta) | {column.name for column in self.columns}
         return {name: rule for name, rule in self.rules.items() if rule.column in known}
+
+    def inactive_rules(self, meta: Iterable[pa.Field] = ()) -> tuple[str, ...]:
+        """Names of the keep rules that have nothing to judge."""
+        active = self.active_rules(meta)
+        return tuple(name for name in self.rules if name not in active)
 
     def check(self) -> None:
         """Refuse what cannot work.

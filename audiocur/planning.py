@@ -56,7 +56,7 @@ class Split:
         """The split of a group, decided by its hash alone.
 
         >>> Split(validation=0.5, test=0.5).of("Nina Simone")
-        'validation'
+        'test'
         """
         digest = hashlib.sha256(f"{self.seed}:{group}".encode()).digest()
         place = int.from_bytes(digest[:8]) / 2**64

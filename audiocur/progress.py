@@ -79,7 +79,7 @@ class ConsoleProgress:
         """Work begins; the clock of the estimate starts."""
         self._began = self._last_line = time.monotonic()
         self._sources_expected, self._expected_s = sources, estimated_s
-        self.say(f"{sources:,} recordings to do")
+        self.say(f"recordings to do: {sources:,}")
 
     def advance(self, committed: Committed, estimated_s: float) -> None:
         """A block was committed."""
@@ -107,12 +107,14 @@ class ConsoleProgress:
 
 
 def hours(seconds: float) -> str:
-    """Audio in hours, or minutes where that says more.
+    """Audio in hours, or in minutes or seconds where that says more.
 
-    >>> hours(7200), hours(90)
-    ('2.00 h', '1.5 min')
+    >>> hours(7200), hours(90), hours(5)
+    ('2.00 h', '1.5 min', '5.0 s')
     """
-    return f"{seconds / 3600:,.2f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
+    if seconds >= 3600:
+        return f"{seconds / 3600:,.2f} h"
+    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
 
 
 def duration(seconds: float) -> str:

@@ -28,7 +28,7 @@ def source_id(uri: bytes) -> str:
     """The identity of a source: 16 hex digits of the SHA-256 of its URI.
 
     >>> source_id(b"album/01 intro.flac")
-    'fa7c77f92c404ed6'
+    '9432f358ed19ce55'
     """
     return hashlib.sha256(uri).hexdigest()[:16]
 
@@ -36,8 +36,8 @@ def source_id(uri: bytes) -> str:
 def clip_id(source_id: str, start_sample: int, end_sample: int) -> str:
     """The identity of a clip: 24 hex digits of the SHA-256 of its source and its bounds.
 
-    >>> clip_id("fa7c77f92c404ed6", 0, 441_000)
-    '61d2a1bd0e5b3bc50b7c6b2a'
+    >>> clip_id("9432f358ed19ce55", 0, 441_000)
+    'ec07dbd61bdf6a9eb9097ca1'
     """
     return hashlib.sha256(f"{source_id}:{start_sample}:{end_sample}".encode()).hexdigest()[:24]
 
@@ -261,7 +261,7 @@ class Span:
 def span_id(source_id: str, index: int) -> str:
     """Identity of a span.
 
-    >>> span_id("fa7c77f92c404ed6", 3)
-    'fa7c77f92c404ed6-3'
+    >>> span_id("9432f358ed19ce55", 3)
+    '9432f358ed19ce55-3'
     """
     return f"{source_id}-{index}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from audiocur.errors import OutputError
+from audiocur.errors import OutputError, SourceError
 from audiocur.estimate import check_disk
 from audiocur.inspect.funnel import Funnel, funnel
 from audiocur.job import Job
@@ -59,7 +59,7 @@ def run(job: Job, progress: Progress | None = None) -> Summary:
     """Run a job to its end, or go on where an earlier run stopped.
 
     Raises:
-        UserError: before any work, for whatever the user can mend.
+        UserError: before any work, for whatever the user can mend; after it, if no recording could be used.
         RunError: the run had to stop; what was committed stays.
     """
     began = time.monotonic()
@@ -72,7 +72,7 @@ def run(job: Job, progress: Progress | None = None) -> Summary:
     epoch = begin_epoch(job.output)
     sweep(job.output)
     todo = _todo(job, listed.sources, known, progress)
-    work = Passes(job, stages, _committer(job, epoch), known, progress)
+    work = Passes(job, stages, committer(job, epoch), known, progress)
     if todo:
         check_disk(job, todo)
         with job.engine.started():
@@ -87,12 +87,18 @@ def run(job: Job, progress: Progress | None = None) -> Summary:
         spans=work.spans,
         seconds=work.seconds,
         elapsed_s=time.monotonic() - began,
-        inactive=tuple(job.pipeline.rules.keys() - job.pipeline.active_rules(job.source.meta_fields()).keys()),
+        inactive=job.pipeline.inactive_rules(job.source.meta_fields()),
         unexpected=work.unexpected,
         examples=work.examples,
         **_shards(job.output),
     )
     write_card(job.output, summary.funnel, job.recipe())
+    if not summary.funnel.usable:
+        reasons = ", ".join(f"{line.count} {line.what}" for line in summary.funnel.unreadable)
+        raise SourceError(
+            f"{job.source.place}: none of the {summary.sources} recordings can be used: {reasons}; "
+            f"the ledger in {job.output} names each"
+        )
     return summary
 
 
@@ -130,7 +136,8 @@ def _todo(job: Job, sources: Sequence[Source], known: dict[str, Progressed], pro
     return tagged
 
 
-def _committer(job: Job, epoch: int) -> Committer:
+def committer(job: Job, epoch: int) -> Committer:
+    """What commits the spans of a job."""
     columns, meta, encoder = job.pipeline.columns, job.source.meta_fields(), job.pipeline.encoder
     clips = clips_schema(columns, meta, rate_hz=getattr(encoder, "rate_hz", None)) if encoder else None
     return Committer(str(job.output), epoch, ledger_schema(columns, meta), clips)

@@ -94,8 +94,13 @@ _LEDGER: tuple[tuple[Column, Callable[[Span, Clip], Any], Callable[[Span], Any]]
 )
 
 #: Names an op may not write.
-BASE_COLUMNS: Mapping[str, Column] = {c.name: c for c, *_ in (*_CLIP, *_LEDGER)} | {
-    "audio": Column("audio", AUDIO, "", "the encoded clip")
+BASE_COLUMNS: Mapping[str, Column] = {
+    column.name: column
+    for column in (
+        *(column for column, _ in _CLIP),
+        *(column for column, _, _ in _LEDGER),
+        Column("audio", AUDIO, "", "the encoded clip"),
+    )
 }
 
 #: What a keep rule may judge besides what ops write: known of every clip as soon as it is cut.
@@ -128,7 +133,7 @@ def clips_schema(columns: Iterable[Column], meta: Iterable[pa.Field] = (), *, ra
 
 def ledger_schema(columns: Iterable[Column], meta: Iterable[pa.Field] = ()) -> pa.Schema:
     """Schema of the ledger: the shards' columns without the audio, and the ledger's own."""
-    base = [_field(column) for column, *_ in (*_CLIP, *_LEDGER)]
+    base = [_field(column) for name, column in BASE_COLUMNS.items() if name != "audio"]
     return pa.schema(base + [_field(column) for column in columns] + [_meta(field) for field in meta])
 
 
@@ -181,5 +186,5 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
         return {"feature": _feature(kind.value_type), "_type": "List"}
     if pa.types.is_struct(kind):
         return {field.name: _feature(field.type) for field in kind}
-    names = {pa.float32(): "float32", pa.float64(): "float64", pa.bool_(): "bool"}
+    names = {pa.float16(): "float16", pa.float32(): "float32", pa.float64(): "float64", pa.date32(): "date32"}
     return {"dtype": names.get(kind, str(kind)), "_type": "Value"}

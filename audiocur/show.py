@@ -23,7 +23,7 @@ def show_plan(console: Console, job: Job) -> None:
     stages = job.stages()
     for number, stage in enumerate(stages, 1):
         console.print(_stage_table(number, stage, job.engine.workers))
-    inactive = job.pipeline.rules.keys() - job.pipeline.active_rules(job.source.meta_fields()).keys()
+    inactive = job.pipeline.inactive_rules(job.source.meta_fields())
     for name, rule in job.pipeline.rules.items():
         state = f"inactive: nothing in the pipeline writes {rule.column}" if name in inactive else rule.bounds
         console.print(Text(f"keep.{name}: {state}", style="yellow" if name in inactive else ""))
@@ -96,8 +96,7 @@ def _funnel_table(funnel: Funnel) -> Table:
     table.add_column("audio", justify="right")
     for line in funnel.lines:
         style = "bold" if line.what in ("in", "kept") else ""
-        count = f"{line.count:,} {line.unit}" if line.count else ""
-        table.add_row(Text(line.what), count, hours(line.seconds) if line.seconds else "", style=style)
+        table.add_row(Text(line.what), line.number, hours(line.seconds) if line.seconds else "", style=style)
     return table
 
 
@@ -110,9 +109,7 @@ def _remarks(summary: Summary) -> list[str]:
             f"{summary.changed:,} recordings have changed since they were worked through; their rows are as before."
         )
     if summary.ignored:
-        lines.append(
-            f"{sum(summary.ignored.values()):,} files were ignored, no audio by their names: {_counts(summary.ignored)}"
-        )
+        lines.append(f"Ignored in the source: {_counts(summary.ignored)}")
     if summary.inactive:
         lines.append(f"Inactive keep rules, whose column nothing in the pipeline writes: {', '.join(summary.inactive)}")
     for op, count in summary.unexpected.items():

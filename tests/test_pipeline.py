@@ -98,7 +98,9 @@ def test_a_bound_on_a_text_is_refused(ops):
         replace(ops.Tone() >> ops.Halves(), rules={"free": KeepRule(column="license", min=1)}).check()
 
 
-@pytest.mark.parametrize("wrong", [{"cpus": -1}, {"gpus": -0.5}, {"actors": [2, 1]}, {"actors": [0]}, {"batch_clips": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"cpus": -1}, {"gpus": -0.5}, {"actors": [2, 1]}, {"actors": [0]}, {"batch_clips": 0}]
+)
 def test_placements_are_checked(wrong):
     (name,) = wrong
     with pytest.raises(ConfigError, match=f"{name}="):

@@ -9,7 +9,9 @@ first packet, so they are always decoded from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import errno
+from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -19,13 +21,14 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 
 from audiocur.audio import Samples
-from audiocur.decoding.frames import mpeg_frame
+from audiocur.decoding.counting import is_tag, packet_counter
 from audiocur.errors import RowError
 
 _PREROLL_S = 1.0
-_MAX_GAP_S = 0.05  # a lost Ogg page or FLAC frame is longer
+#: Containers whose time stamps count samples, and by how much libav's may be off: where an Ogg page begins with another
+#: size of Vorbis block than the one before ended with, it is off by a part of a block; a lost page is longer.
+_MAX_GAP_S = {"ogg": 0.1, "flac": 0.0}
 _CONTAINERS_WITH_VIDEO = ("asf", "avi", "flv", "matroska", "mov")
-_TAGS = (b"ID3", b"TAG", b"APE")
 
 
 class UncountableError(Exception):
@@ -36,33 +39,42 @@ class StreamReader:
     """Reads samples forward from a file descriptor, of which libav keeps a duplicate.
 
     Attributes:
-        rate_hz, channels: of the first sound track.
+        rate_hz, channels: of the first sound track, as its first frame has them: headers of HE-AAC may give half.
         codec: libav's name of its codec.
-        duration_s: the length the container gives, null where it gives none.
-        length_is_promised: the container lists every packet, so a length that is not reached means that data is missing.
+        num_samples: the length the container gives, to about a packet; null where it gives none.
+        length_is_promised: the container lists every packet, so an end before that length means that data is missing.
+        spent: nothing can be read from it any more.
     """
 
-    def __init__(self, fd: int, demuxer: str, rate_hz: int | None, channels: int | None, *, skip: bool = True) -> None:
+    def __init__(self, fd: int, demuxer: str, *, skip: bool = True) -> None:
         self._container, self._stream = _open(fd, demuxer)
         context = self._stream.codec_context
-        self.rate_hz, self.channels, self.codec = rate_hz or context.rate, channels or context.channels, context.name
-        self.length_is_promised = demuxer == "mov" and bool(self._stream.frames)
-        self.duration_s = _duration_s(self._container, self._stream, demuxer)
-        self._packets: Iterator[Packet[AudioStream]] = self._container.demux(self._stream)
-        self._count = _packet_counter(self.codec, demuxer)
+        self.rate_hz, self.channels, self.codec = context.rate, context.channels, context.name
+        self._demuxer = demuxer
         self._skip = skip
-        self._stamps_are_exact = demuxer in ("ogg", "flac")
+        self._packets = self._demux()
+        self._count = packet_counter(self.codec, context.extradata)
+        stamps_count_samples = demuxer in _MAX_GAP_S and self._stream.time_base == Fraction(1, self.rate_hz or 1)
+        self._max_gap = int(_MAX_GAP_S[demuxer] * self.rate_hz) if stamps_count_samples else None
         self._next_stamp: int | None = None
-        self._position = 0  # of the first sample that the next packet will give
+        self._position = 0  # of the first sample that the next frame will give
         self._begun = False
         self._skipped = False
+        self._wanted = 0
         self._damaged_at: int | None = None
-        self._block: tuple[int, Samples] | None = None  # decoded and not all read yet, with its position
+        self._decoded: list[AudioFrame] = []
+        self._frame = self._next_frame()  # not all read yet, with the position of its first sample
+        if self._frame is None:
+            raise RowError("holds no audio samples")
+        duration_s = _duration_s(self._container, self._stream, demuxer)
+        self.num_samples = None if duration_s is None else round(duration_s * self.rate_hz)
+        self.length_is_promised = demuxer == "mov" and bool(self._stream.frames)
+        self.spent = False
 
     @property
     def earliest(self) -> int:
         """The first sample that can still be read."""
-        return self._block[0] if self._block else self._position
+        return self._frame[0] if self._frame else self._position
 
     def close(self) -> None:
         """Let go of the file."""
@@ -70,59 +82,69 @@ class StreamReader:
 
     def read(self, start_sample: int, num_samples: int) -> tuple[Samples, bool]:
         """Samples [start_sample, start_sample + num_samples) as far as there are any, and whether none follow them."""
+        self._wanted, self.spent = start_sample, True
         out = np.empty((self.channels, num_samples), np.float32)
         filled = 0
         while filled < num_samples:
-            if self._block is None:
-                self._block = self._next_block(start_sample)
-            if self._block is None:
-                return out[:, :filled].copy(), True
-            first, samples = self._block
+            self._frame = self._frame or self._next_frame()
+            if self._frame is None:
+                return out[:, :filled], True  # memory that was never written to is none
+            first, frame = self._frame
             offset = start_sample + filled - first
-            take = min(samples.shape[1] - offset, num_samples - filled)
+            take = min(frame.samples - offset, num_samples - filled)
             if take > 0:
-                out[:, filled : filled + take] = samples[:, offset : offset + take]
+                _copy(frame, offset, out[:, filled : filled + take])
                 filled += take
-            rest = samples[:, offset + max(take, 0) :]
-            self._block = (first + offset + take, rest) if rest.size else None
-        if self._block is None:
-            self._block = self._next_block(start_sample + num_samples)
-        return out, self._block is None
+            if offset + take >= frame.samples:
+                self._frame = None
+        try:
+            self._frame = self._frame or self._next_frame()
+        except RowError:  # something follows, and whoever asks for it will be told
+            return out, False
+        self.spent = self._frame is None
+        return out, self.spent
 
     def count(self) -> int | None:
-        """The length of the rest in samples, from its packets alone; null where they do not tell."""
+        """About how many samples the rest holds, told from its packets alone; null where they do not tell."""
         total = self._position
-        for packet in self._packets:
-            frame = mpeg_frame(bytes(packet)[:7]) if self.codec == "aac" else None
-            length = frame.num_samples if frame else self._count(packet)
-            if length is None:
-                return None
-            total += length
+        try:
+            for packet in self._packets:
+                length = self._stream.codec_context.frame_size if self.codec == "aac" else self._count(packet)
+                if length is None and packet.size:
+                    return None
+                total += length or 0
+        except RowError:  # whoever decodes the damage will be told
+            return None
         return total
 
-    def _next_block(self, wanted: int) -> tuple[int, Samples] | None:
-        """The next samples and their position; packets well before the wanted sample need not be decoded."""
-        for packet in self._demux():
-            length = self._count(packet)
-            if length == 0:
-                continue
-            if self._may_skip(packet, length, wanted):
-                self._position += length or 0
-                self._skipped = True
-                continue
-            samples = self._decode(packet, length)
-            if samples is not None:
-                first = self._position
-                self._position += samples.shape[1]
-                return first, samples
-        return None
+    def _next_frame(self) -> tuple[int, AudioFrame] | None:
+        """The next frame and the position of its first sample; null at the end."""
+        while not self._decoded:
+            packet = next(self._packets, None)
+            if packet is None:
+                return None
+            self._decoded = self._frames_of(packet)
+        frame = self._decoded.pop(0)
+        first = self._position
+        self._position += frame.samples
+        return first, frame
 
-    def _may_skip(self, packet: Packet[AudioStream], length: int | None, wanted: int) -> bool:
+    def _frames_of(self, packet: Packet[AudioStream]) -> list[AudioFrame]:
+        if self._demuxer == "mp3" and is_tag(packet):
+            return []
+        length = self._count(packet)
+        if self._may_skip(packet, length):
+            self._position += length or 0
+            self._skipped = True
+            return []
+        return self._decode(packet, length)
+
+    def _may_skip(self, packet: Packet[AudioStream], length: int | None) -> bool:
         # The first second is always decoded: encoder delay is trimmed there, by amounts no packet tells.
         preroll = int(_PREROLL_S * self.rate_hz)
         if not self._skip or length is None or self._position < preroll:
             return False
-        if self._position + length > wanted - preroll:
+        if self._position + length > self._wanted - preroll:
             return False
         if packet.has_sidedata("skip_samples"):
             raise UncountableError
@@ -130,77 +152,107 @@ class StreamReader:
 
     def _demux(self) -> Iterator[Packet[AudioStream]]:
         try:
-            for packet in self._packets:
-                if self._stamps_are_exact and packet.size:
-                    self._check_stamp(packet)
+            for packet in self._container.demux(self._stream):
+                if self._max_gap is not None and packet.size:
+                    self._check_stamp(packet, self._max_gap)
                 yield packet
-        except av.error.InvalidDataError:
-            raise RowError(f"damaged at {self._position / self.rate_hz:.1f} s: its container cannot be read on") from None
+        except av.FFmpegError as error:
+            if _is_of_the_system(error):
+                raise
+            raise RowError(f"damaged at {self._at(self._position)}: its container cannot be read on") from None
 
-    def _check_stamp(self, packet: Packet[AudioStream]) -> None:
+    def _check_stamp(self, packet: Packet[AudioStream], max_gap: int) -> None:
         """Libav drops broken pages and frames without a word; the time stamps show the splice."""
-        if packet.pts is None or packet.duration is None or packet.time_base is None:
+        if packet.pts is None or packet.duration is None:
             return
-        if self._next_stamp is not None:
-            gap_s = float((packet.pts - self._next_stamp) * packet.time_base)
-            if gap_s < -_MAX_GAP_S or packet.has_sidedata("new_extradata"):
-                raise RowError(f"another stream begins at {self._position / self.rate_hz:.1f} s (chained): split the file")
-            if gap_s > _MAX_GAP_S:
-                raise RowError(f"damaged: {gap_s:.2f} s are missing at {self._position / self.rate_hz:.1f} s")
+        gap = 0 if self._next_stamp is None else packet.pts - self._next_stamp
+        if gap < -max_gap:
+            raise RowError(f"another stream begins at {self._at(self._position)} (chained): split the file")
+        if gap > max_gap and self._matters(self._position):
+            raise RowError(f"damaged at {self._at(self._position)}: {gap / self.rate_hz:.2f} s are missing")
         self._next_stamp = packet.pts + packet.duration
 
-    def _decode(self, packet: Packet[AudioStream], length: int | None) -> Samples | None:
+    def _decode(self, packet: Packet[AudioStream], length: int | None) -> list[AudioFrame]:
         try:
             frames = packet.decode()
         except av.FFmpegError:
             # Junk before the first frame and a cut last one are common and harmless; between frames, sound is lost.
-            if self._begun and self._damaged_at is None:
+            if self._begun and self._damaged_at is None and not self._skipped:
                 self._damaged_at = self._position
-            return None
-        blocks = [self._as_float(frame) for frame in frames]
-        samples = np.concatenate(blocks, axis=1) if len(blocks) > 1 else blocks[0] if blocks else None
+            self._position += length or 0 if self._begun else 0
+            return []
         if self._skipped:  # the decoder's memory is of another place: what it makes of this packet is wrong
             self._skipped = False
             if length is None:
                 raise UncountableError
             self._position += length
-            return None
-        if samples is None:
-            return None
-        if self._damaged_at is not None:
-            raise RowError(f"damaged at {self._damaged_at / self.rate_hz:.1f} s: the {self.codec} decoder refuses the data")
-        trimmed = length is None or not self._begun or packet.has_sidedata("skip_samples")
-        if self._skip and not trimmed and samples.shape[1] != length:
-            raise UncountableError
-        self._begun = True
-        return samples
+            return []
+        if frames:
+            self._check_frames(frames, packet, length)
+            self._begun = True
+        return frames
 
-    def _as_float(self, frame: AudioFrame) -> Samples:
-        if frame.sample_rate != self.rate_hz:
-            self._refuse_change(f"sampling rate changes from {self.rate_hz} to {frame.sample_rate} Hz")
-        raw = frame.to_ndarray()
-        if not frame.format.is_planar:
-            raw = raw.reshape(frame.samples, -1).T
-        if len(raw) != self.channels:
-            self._refuse_change(f"number of channels changes from {self.channels} to {len(raw)}")
-        if raw.dtype == np.uint8:
-            return (raw.astype(np.float32) - 128) / 128
-        if raw.dtype.kind == "i":
-            return raw.astype(np.float32) / np.float32(2 ** (8 * raw.itemsize - 1))
-        return raw.astype(np.float32, copy=False)
+    def _check_frames(self, frames: list[AudioFrame], packet: Packet[AudioStream], length: int | None) -> None:
+        if not self._begun:
+            self.rate_hz, self.channels = frames[0].sample_rate, frames[0].layout.nb_channels
+        for frame in frames:
+            if frame.sample_rate != self.rate_hz:
+                self._refuse_change(f"sampling rate changes from {self.rate_hz} to {frame.sample_rate} Hz")
+            if frame.layout.nb_channels != self.channels:
+                self._refuse_change(f"number of channels changes from {self.channels} to {frame.layout.nb_channels}")
+        if self._damaged_at is not None and self._matters(self._damaged_at):
+            raise RowError(f"damaged at {self._at(self._damaged_at)}: the {self.codec} decoder refuses the data")
+        self._damaged_at = None
+        num_samples = sum(frame.samples for frame in frames)
+        as_counted = length in (None, num_samples) or not self._begun or packet.has_sidedata("skip_samples")
+        if self._skip and not as_counted:
+            raise UncountableError
 
     def _refuse_change(self, what: str) -> None:
-        raise RowError(f"its {what} at {self._position / self.rate_hz:.1f} s")
+        raise RowError(f"its {what} at {self._at(self._position)}")
+
+    def _matters(self, position: int) -> bool:
+        """Damage well before the wanted samples is another span's."""
+        return position >= self._wanted - int(_PREROLL_S * self.rate_hz)
+
+    def _at(self, position: int) -> str:
+        return f"{position / self.rate_hz:.1f} s"
+
+
+def _copy(frame: AudioFrame, offset: int, out: Samples) -> None:
+    """Copy samples of a frame, from an offset on, as floats of full scale ±1."""
+    end = offset + out.shape[1]
+    if frame.format.name == "fltp":
+        for channel, plane in zip(out, frame.planes, strict=True):
+            channel[:] = np.frombuffer(memoryview(plane), np.float32, end)[offset:]
+        return
+    raw = frame.to_ndarray()
+    if not frame.format.is_planar:
+        raw = raw.reshape(frame.samples, -1).T
+    out[:] = raw[:, offset:end]
+    if raw.dtype == np.uint8:
+        out -= 128
+        out /= 128
+    elif raw.dtype.kind == "i":
+        out /= 2.0 ** (8 * raw.itemsize - 1)
+
+
+def _is_of_the_system(error: av.FFmpegError) -> bool:
+    """An error of the machine, not of the recording: it may pass.
+
+    EIO is what the Matroska parser says of damage; a disk that fails shows when the file is hashed.
+    """
+    return isinstance(error, OSError) and error.errno in errno.errorcode and error.errno != errno.EIO
 
 
 def _open(fd: int, demuxer: str) -> tuple[Any, AudioStream]:
     try:
         # The fd protocol takes any file name and cannot be made to open anything else.
-        container = av.open("fd:", format=demuxer, options={"fd": str(fd)})
+        container = av.open("fd:", format=demuxer, options={"fd": str(fd)}, metadata_errors="replace")
     except av.FFmpegError as error:
-        if isinstance(error, OSError) and error.errno and 0 < error.errno < 1000:
+        if _is_of_the_system(error):
             raise
-        raise RowError(f"damaged or truncated: its {demuxer} header cannot be read") from None
+        raise RowError("damaged or truncated: its header or index cannot be read") from None
     if not container.streams.audio:
         container.close()
         video = demuxer in _CONTAINERS_WITH_VIDEO
@@ -224,20 +276,3 @@ def _duration_s(container: Any, stream: AudioStream, demuxer: str) -> float | No
         opus_delay = delay if stream.codec_context.name == "opus" else 0
         return float(stream.duration * stream.time_base) - opus_delay / 48_000
     return None if container.duration is None else container.duration / av.time_base
-
-
-def _packet_counter(codec: str, demuxer: str) -> Callable[[Packet[AudioStream]], int | None]:
-    """How to tell the number of samples in a packet without decoding it, for codecs with a short memory."""
-    if codec in ("mp3", "mp3float"):
-        return _mp3_samples
-    if codec == "vorbis" and demuxer == "ogg":
-        return lambda packet: packet.duration or None
-    return lambda packet: None
-
-
-def _mp3_samples(packet: Packet[AudioStream]) -> int | None:
-    head = bytes(memoryview(packet)[:7])
-    if head[:3] in _TAGS:
-        return 0
-    frame = mpeg_frame(head)
-    return frame.num_samples if frame and frame.layer == 3 else None

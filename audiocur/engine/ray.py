@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ class RayEngine(Engine):
         if self.cpus is not None:
             return self.cpus
         if ray.is_initialized() and self._address:
-            return max(1, int(ray.cluster_resources().get("CPU", 1)))
+            return max(1, int(sum(node.get("CPU", 0) for node in _nodes())))
         return len(os.sched_getaffinity(0))
 
     @property
@@ -100,38 +101,41 @@ class RayEngine(Engine):
         context.print_on_execution_start = False
         context.target_max_block_size = None  # a block of spans is committed as it was packed
         context.max_errored_blocks = -1  # only a worker's death gets here; what it held is found missing and done again
-        dataset = ray.data.from_arrow([_table(block) for block in blocks])
+        if not blocks:
+            return
+        dataset: ray.data.Dataset = ray.data.from_arrow([_table(block) for block in blocks])
         for stage in stages:
-            dataset = self._add(dataset, stage, committer if stage.final else None)
-        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            dataset = self._add(dataset, stage, committer if stage.final else None, len(blocks))
+        batches: Iterator[Any] = iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
+        for batch in batches:
             for row in batch.column("row").to_pylist():
                 result = pickle.loads(row)
                 if isinstance(result, BaseException):
                     raise RunError(f"a worker could not go on: {type(result).__name__}: {result}") from result
                 yield result
 
-    def _add(self, dataset: ray.data.Dataset, stage: Stage, committer: Committer | None) -> ray.data.Dataset:
+    def _add(
+        self, dataset: ray.data.Dataset, stage: Stage, committer: Committer | None, blocks: int
+    ) -> ray.data.Dataset:
         import ray.data
 
         where = stage.placement
-        common: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}
-        common |= {"num_cpus": where.cpus, "num_gpus": where.gpus or None}
+        options: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}
+        options |= {"num_cpus": where.cpus, "num_gpus": where.gpus or None}
+        work: Any = _work
         if where.via is Via.task:
-            return dataset.map_batches(
-                _work,
-                fn_kwargs={"stage": stage, "committer": committer},
-                compute=ray.data.TaskPoolStrategy(size=self.workers),
-                max_retries=_TASK_RETRIES,
-                **common,
-            )
-        return dataset.map_batches(
-            _Actor,
-            fn_constructor_kwargs={"stage": stage, "committer": committer},
-            compute=ray.data.ActorPoolStrategy(min_size=where.actors[0], max_size=where.actors[-1]),
-            max_restarts=-1,
-            max_task_retries=1,
-            **common,
-        )
+            options["fn_kwargs"] = {"stage": stage, "committer": committer}
+            options["compute"] = ray.data.TaskPoolStrategy(size=min(self.workers, blocks))
+            options["max_retries"] = _TASK_RETRIES
+        else:
+            work = _Actor
+            options["fn_constructor_kwargs"] = {"stage": stage, "committer": committer}
+            options["compute"] = ray.data.ActorPoolStrategy(min_size=where.actors[0], max_size=where.actors[-1])
+            options |= {"max_restarts": -1, "max_task_retries": 1}
+        with warnings.catch_warnings():
+            # Retries have no named argument yet in this release of Ray, which is pinned.
+            warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
+            return dataset.map_batches(work, **options)
 
 
 def _work(batch: pa.Table, stage: Stage, committer: Committer | None) -> pa.Table:
@@ -168,11 +172,16 @@ def _picklable(error: Exception) -> RunError:
     return RunError(f"{type(error).__name__}: {error}")
 
 
-def _check_room(stages: Sequence[Stage]) -> None:
-    """Refuse a placement that no node can take, where Ray would wait for ever."""
+def _nodes() -> list[dict[str, float]]:
+    """What each node of the cluster has."""
     import ray
 
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _check_room(stages: Sequence[Stage]) -> None:
+    """Refuse a placement that no node can take, where Ray would wait for ever."""
+    nodes = _nodes()
     for stage in stages:
         where = stage.placement
         if not any(node.get("CPU", 0) >= where.cpus and node.get("GPU", 0) >= where.gpus for node in nodes):
@@ -189,13 +198,22 @@ def _check_room(stages: Sequence[Stage]) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Ray's own log lines stay in its files; ours are what the user reads."""
-    loggers = [logging.getLogger(name) for name in ("ray", "ray.data", "ray.serve")]
+    loggers = [logging.getLogger(name) for name in ("ray", "ray.data")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
-    yield
-    for logger, level in zip(loggers, before, strict=True):
-        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+def _session_folder() -> str:
+    """A new folder for Ray's sockets and logs, whose path is short enough: the kernel takes 107 bytes for a socket."""
+    room = 107 - len("/audiocur-12345678/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
+    bases = [base for base in (tempfile.gettempdir(), "/tmp", "/var/tmp") if len(os.fsencode(base)) <= room]
+    return tempfile.mkdtemp(prefix="audiocur-", dir=next(base for base in bases if os.access(base, os.W_OK)))
 
 
 @contextmanager
@@ -213,7 +231,7 @@ def _instance(engine: RayEngine) -> Iterator[None]:
         yield
         ray.shutdown()
         return
-    folder = tempfile.mkdtemp(prefix="audiocur-ray-")
+    folder = _session_folder()
     before = {key: os.environ.get(key) for key in _ENVIRONMENT}
     os.environ.update(_ENVIRONMENT)
     try:

@@ -29,6 +29,11 @@ class Line:
     unit: str
     seconds: float
 
+    @property
+    def number(self) -> str:
+        """Count and unit, "1 clip"; nothing for a line that counts seconds alone."""
+        return f"{self.count:,} {self.unit[:-1] if self.count == 1 else self.unit}" if self.count else ""
+
 
 @dataclass(frozen=True)
 class Funnel:

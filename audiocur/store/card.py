@@ -53,5 +53,4 @@ see the `license` column.
 
 
 def _row(line: Line) -> str:
-    count = f"{line.count:,} {line.unit}" if line.count else ""
-    return f"| {line.what.replace('|', '/')} | {count} | {line.seconds / 3600:.3f} |\n"
+    return f"| {line.what.replace('|', '/')} | {line.number} | {line.seconds / 3600:.3f} |\n"

@@ -153,7 +153,8 @@ def _leaf_names(schema: pa.Schema) -> list[str]:
 def _summary(part: str, spans: Sequence[Span]) -> Committed:
     clips = [clip for span in spans for clip in span.clips]
     seconds = {str(v): sum(clip.duration_s for clip in clips if clip.verdict is v) for v in Verdict}
-    failures = [row for row in (*spans, *clips) if row.unexpected]
+    rows: list[Span | Clip] = [*spans, *clips]
+    failures = [row for row in rows if row.unexpected]
     return Committed(
         part=part,
         spans=tuple(

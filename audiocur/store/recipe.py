@@ -18,7 +18,7 @@ from audiocur.errors import OutputError
 from audiocur.store.files import write_durably
 
 #: Packages whose version may change a result.
-_PACKAGES = ("audiocur", "av", "librosa", "numpy", "onnxruntime", "pyarrow", "ray", "scipy", "soundfile", "soxr")
+_PACKAGES = ("audiocur", "av", "numpy", "onnxruntime", "pyarrow", "ray", "scipy", "soundfile", "soxr")
 #: Keys of a recipe that place or bound the work, and never change what it yields.
 _ELSEWHERE = ("fingerprint", "source", "output", "engine", "placement", "limits")
 

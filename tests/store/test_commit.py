@@ -15,7 +15,9 @@ from audiocur.store.ledger import begin_epoch, known_spans, read_ledger, sweep, 
 @pytest.fixture
 def committer(tmp_path, ops):
     pipeline = ops.Tone() >> ops.Halves() >> ops.Start() >> ops.Raw()
-    return Committer(str(tmp_path), begin_epoch(tmp_path), ledger_schema(pipeline.columns), clips_schema(pipeline.columns))
+    return Committer(
+        str(tmp_path), begin_epoch(tmp_path), ledger_schema(pipeline.columns), clips_schema(pipeline.columns)
+    )
 
 
 @pytest.fixture
@@ -70,7 +72,9 @@ def test_doing_it_again_writes_the_same_names(tmp_path, committer, worked):
 def test_spans_are_known_without_reading_clips(tmp_path, committer, worked):
     part = committer.commit(worked()).part
     assert pq.ParquetFile(tmp_path / "ledger" / part).read_row_group(0)["clip_id"].null_count == 2
-    assert [(known.outcome.index, known.outcome.last, known.size) for known in known_spans(tmp_path)] == [(0, True, 1000)] * 2
+    assert [(known.outcome.index, known.outcome.last, known.size) for known in known_spans(tmp_path)] == [
+        (0, True, 1000)
+    ] * 2
 
 
 def test_a_span_without_clips_is_in_the_ledger(tmp_path, committer, make_spans):

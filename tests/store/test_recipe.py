@@ -17,7 +17,9 @@ def test_where_it_runs_is_not_in_the_fingerprint():
 
 
 def test_differences_name_key_and_both_values():
-    assert differences(RECIPE, RECIPE | {"vad": {"threshold": 0.6}, "engine": {}}) == ["vad.threshold: 0.5 there, 0.6 here"]
+    assert differences(RECIPE, RECIPE | {"vad": {"threshold": 0.6}, "engine": {}}) == [
+        "vad.threshold: 0.5 there, 0.6 here"
+    ]
     assert differences(RECIPE, RECIPE | {"split": {"seed": 1}}) == ["split.seed: absent there, 1 here"]
 
 

@@ -1,0 +1,161 @@
+"""An open recording, whatever it is: the reader that suits its container, and where a reader was left off."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+
+import soundfile
+
+from audiocur.audio import Samples
+from audiocur.decoding.header import Header, Limits
+from audiocur.decoding.pcm import PcmReader
+from audiocur.decoding.sniff import identify
+from audiocur.decoding.stream import StreamReader, UncountableError
+from audiocur.errors import RowError
+
+_REASONS = {
+    errno.ENOENT: "no such file",
+    errno.ENOTDIR: "no such file",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EISDIR: "is a directory",
+    errno.ELOOP: "its symbolic links form a loop",
+    errno.ENAMETOOLONG: "its name is too long",
+}
+
+_MIN_BYTES_PER_S = 50  # less than any codec needs, even for silence: lengths beyond it are lies
+
+#: The reader used last, if its recording goes on: the next span of the same file takes it up where it stands, so that
+#: a worker decodes a long recording once and not again from its start for every span. Samples do not depend on it.
+_parked: dict[tuple[int, ...], StreamReader] = {}
+
+
+@contextmanager
+def open_file(path: bytes | str) -> Iterator[BufferedReader]:
+    """Open a local file; RowError where it can never be opened, OSError where another attempt may succeed."""
+    try:
+        # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in _REASONS:
+            raise RowError(_REASONS[error.errno]) from None
+        raise
+    except ValueError:
+        raise RowError("no such file: its name holds a null byte") from None
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(fd)
+        raise RowError("is a directory" if stat.S_ISDIR(mode) else "is not a regular file")
+    with os.fdopen(fd, "rb") as file:
+        yield file
+
+
+class Recording:
+    """An open recording; a context manager that leaves the file itself open.
+
+    Attributes:
+        header: what the recording says of itself.
+    """
+
+    header: Header
+
+    def __init__(self, file: BufferedReader, limits: Limits) -> None:
+        self._fd = file.fileno()
+        status = os.fstat(self._fd)
+        self._size = status.st_size
+        self._key = (os.getpid(), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        self._facts = identify(self._fd, self._size)
+        limits.check(self._facts.rate_hz, self._facts.channels)
+        self._pcm = self._open_pcm() if self._facts.pcm else None
+        self._stream = None if self._pcm else _parked.pop(self._key, None) or self._open_stream()
+        self.header = self._read_header()
+        limits.check(self.header.rate_hz, self.header.channels)
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._pcm is not None:
+            self._pcm.close()
+        if self._stream is not None and (kind is not None or self._stream.spent):
+            self._stream.close()
+        elif self._stream is not None:
+            for reader in tuple(_parked.values()):
+                reader.close()
+            _parked.clear()
+            _parked[self._key] = self._stream
+
+    def read(self, start_sample: int, num_samples: int) -> tuple[Samples, bool]:
+        """Samples [start_sample, start_sample + num_samples) as far as there are any, and whether none follow them.
+
+        Returns:
+            float32 of shape (channels, at most num_samples), and whether the recording ends within or right after it.
+
+        Raises:
+            RowError: the data within is damaged, or changes its rate or number of channels.
+        """
+        if self._pcm is not None:
+            try:
+                return self._pcm.read(start_sample, num_samples)
+            except soundfile.LibsndfileError:
+                # A damaged FLAC: libav says where, and reads the rest of it. Its samples are the same to the bit.
+                self._pcm.close()
+                self._pcm = None
+        return self._read_stream(start_sample, num_samples)
+
+    def count_samples(self) -> int | None:
+        """About how long the recording is, from going through its packets; null where they do not tell."""
+        # Two readers would share the descriptor's place in the file: this one takes over.
+        reader = self._renew_stream(skip=True)
+        reader.spent = True
+        return reader.count()
+
+    def _read_stream(self, start_sample: int, num_samples: int) -> tuple[Samples, bool]:
+        reader = self._stream
+        if reader is None or reader.earliest > start_sample:
+            reader = self._renew_stream(skip=True)
+        try:
+            return reader.read(start_sample, num_samples)
+        except UncountableError:
+            return self._renew_stream(skip=False).read(start_sample, num_samples)
+
+    def _renew_stream(self, *, skip: bool) -> StreamReader:
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = self._open_stream(skip=skip)
+        return self._stream
+
+    def _open_stream(self, *, skip: bool = True) -> StreamReader:
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        return StreamReader(self._fd, self._facts.demuxer, skip=skip)
+
+    def _open_pcm(self) -> PcmReader | None:
+        try:
+            return PcmReader(self._fd)
+        except soundfile.LibsndfileError:  # a codec in a WAV or AIFF that libsndfile lacks
+            return None
+
+    def _read_header(self) -> Header:
+        reader = self._pcm or self._stream
+        if reader is None:
+            raise RuntimeError("a recording has a reader from the start")
+        found, promised = reader.num_samples, self._facts.promised_samples
+        if isinstance(reader, StreamReader) and reader.length_is_promised:
+            promised = found
+        known = [n for n in (found, promised) if n is not None]
+        num_samples = min(known, default=None)
+        if num_samples is not None and num_samples > self._size / _MIN_BYTES_PER_S * reader.rate_hz:
+            num_samples = None
+        return Header(
+            rate_hz=reader.rate_hz,
+            channels=reader.channels,
+            num_samples=num_samples,
+            promised_samples=promised,
+            container=self._facts.container,
+            codec=reader.codec,
+        )

@@ -1,0 +1,1 @@
+"""Operators that describe a clip in a sentence."""

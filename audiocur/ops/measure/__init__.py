@@ -1,0 +1,1 @@
+"""Operators that measure, one family of columns a file."""

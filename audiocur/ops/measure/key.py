@@ -1,0 +1,33 @@
+"""Key and tuning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from audiocur.dsp.key import key
+from audiocur.op import ClipOp, Column, Measures, require
+from audiocur.records import Clip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key(ClipOp):
+    """Musical key and tuning."""
+
+    name = "key"
+
+    silence_dbfs: float = -60.0
+
+    writes = (
+        Column("key", pa.string(), "", "tonic and mode, as in A minor or Eb major, null for silence"),
+        Column("key_confidence", pa.float32(), "ratio", "how well the key fits, and better than the next, 0 to 1"),
+        Column("tuning_cents", pa.float32(), "cents", "of A4 over 440 Hz, -50 to 50"),
+    )
+
+    def __post_init__(self) -> None:
+        require(-120 <= self.silence_dbfs < 0, "silence_dbfs", self.silence_dbfs, "dBFS RMS, -120 to 0")
+
+    def measure(self, clip: Clip) -> Measures:
+        found = key(clip.audio.spectrogram, silence_dbfs=self.silence_dbfs)
+        return {"key": found.name, "key_confidence": found.confidence, "tuning_cents": found.tuning_cents}

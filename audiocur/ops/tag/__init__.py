@@ -1,0 +1,1 @@
+"""Operators that say in words what is known of a clip."""

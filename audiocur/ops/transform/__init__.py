@@ -1,0 +1,1 @@
+"""What opens recordings and stores clips."""

@@ -1,0 +1,155 @@
+"""Title, artist, album, genre and licence of a recording: from the file's own tags and from a sidecar."""
+# Names of files are bytes here, and pathlib has no notion of those.
+# ruff: noqa: PTH119, PTH122
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+import mutagen
+from mutagen.id3 import ID3Tags
+from mutagen.wave import WAVE
+
+from audiocur.errors import RowError
+from audiocur.records import TAGS, Source
+
+#: Names a tag goes by in Vorbis comments, APEv2, MP4 and ASF, the most telling first.
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "title": ("title", "\xa9nam"),
+    "artist": ("artist", "\xa9art", "author"),
+    "album": ("album", "\xa9alb", "wm/albumtitle"),
+    "genre": ("genre", "\xa9gen", "wm/genre"),
+    "license": ("license", "----:com.apple.itunes:license", "copyright", "cprt"),
+}
+_INFO = {b"INAM": "title", b"IART": "artist", b"IPRD": "album", b"IGNR": "genre", b"ICOP": "license"}
+
+#: What mutagen lets through on damaged headers besides its own error, found by feeding it damaged files.
+_UNREADABLE = (mutagen.MutagenError, struct.error, IndexError, KeyError, ValueError)
+
+
+def read_tags(source: Source) -> Source:
+    """The source with its tags: those of the file, overridden by a sidecar, overridden by what the source has already.
+
+    The sidecar of ``song.flac`` is ``song.json`` or ``song.flac.json``, the latter first: a JSON object, of which the
+    five tags count. A sidecar that cannot be understood, or a file that cannot be opened, becomes the `problem`; tags
+    that cannot be read are null.
+    """
+    given = {tag: value for tag in TAGS if (value := getattr(source, tag)) is not None}
+    if source.problem is not None or len(given) == len(TAGS):
+        return source
+    try:
+        return replace(source, **(_of_file(source.path) | _of_sidecar(source.path) | given))
+    except RowError as error:
+        return replace(source, problem=str(error))
+
+
+def as_text(value: Any) -> str | None:
+    r"""A tag's value as one line of valid text, null where it says nothing; lists are joined by commas.
+
+    >>> as_text(["Rock", " Pop\n"]), as_text(1999), as_text("\x00")
+    ('Rock, Pop', '1999', None)
+    """
+    if value is None:
+        return None
+    if isinstance(value, list | tuple):
+        return ", ".join(filter(None, map(as_text, value))) or None
+    text = json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | bool) else str(value)
+    valid = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text).encode("utf-8", "backslashreplace").decode()
+    return " ".join(valid.split()) or None
+
+
+def _of_sidecar(path: bytes) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    for sidecar in (os.path.splitext(path)[0] + b".json", path + b".json"):
+        shown = os.path.basename(sidecar).decode("utf-8", "backslashreplace")
+        try:
+            with open(sidecar, "rb") as file:
+                said = json.loads(file.read())
+        except (FileNotFoundError, IsADirectoryError):
+            continue
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:  # the recording's own name is nearly as long as names can be
+                continue
+            raise RowError(f"sidecar {shown} cannot be read: {(error.strerror or str(error)).lower()}") from error
+        except (ValueError, RecursionError) as error:
+            raise RowError(f"sidecar {shown} is not valid JSON: {error}") from error
+        if not isinstance(said, dict):
+            raise RowError(f"sidecar {shown} is not a JSON object")
+        tags |= _said(said.get(tag) for tag in TAGS)
+    return tags
+
+
+def _of_file(path: bytes) -> dict[str, str]:
+    try:
+        with open(path, "rb") as file:
+            media = mutagen.File(file)
+            if media is None or media.tags is None:
+                return _of_riff(file) if isinstance(media, WAVE) else {}
+    except OSError as error:
+        raise RowError((error.strerror or str(error)).lower()) from error
+    except _UNREADABLE:
+        return {}
+    if isinstance(media.tags, ID3Tags):
+        return _of_id3(media.tags)
+    values = {str(key).lower(): value for key, value in media.tags.items()}
+    return _said(next(filter(None, (_texts(values.get(name)) for name in _NAMES[tag])), None) for tag in TAGS)
+
+
+def _of_id3(tags: Any) -> dict[str, str]:
+    def texts(key: str) -> list[str]:
+        return [str(text) for frame in tags.getall(key) for text in frame.text]
+
+    urls = [frame.url for frame in tags.getall("WCOP")]
+    own = [str(text) for frame in tags.getall("TXXX") if frame.desc.lower() == "license" for text in frame.text]
+    genres = [genre for frame in tags.getall("TCON") for genre in frame.genres]
+    return _said((texts("TIT2"), texts("TPE1"), texts("TALB"), genres, urls or own or texts("TCOP")))
+
+
+def _of_riff(file: BinaryIO) -> dict[str, str]:
+    """The INFO chunks of a WAV file, which mutagen passes over."""
+    tags: dict[str, str] = {}
+    file.seek(12)
+    for name, size in _chunks(file):
+        if name == b"LIST" and file.read(4) == b"INFO":
+            end = file.tell() + size - 4
+            for field, length in _chunks(file, end):
+                text = as_text(_decoded(file.read(min(length, 4096))))
+                if field in _INFO and text:
+                    tags[_INFO[field]] = text
+    return tags
+
+
+def _chunks(file: BinaryIO, end: int | None = None) -> Iterator[tuple[bytes, int]]:
+    while (end is None or file.tell() < end) and len(head := file.read(8)) == 8:
+        name, size = struct.unpack("<4sI", head)
+        after = file.tell() + size + size % 2
+        yield name, size
+        file.seek(after)
+
+
+def _texts(value: Any) -> list[str]:
+    """The texts of a tag, whichever way its format wraps them."""
+    wrapped = value if isinstance(value, list) else [value]
+    return [text for each in wrapped if each is not None for text in _unwrapped(each).split("\0") if as_text(text)]
+
+
+def _unwrapped(value: Any) -> str:
+    return _decoded(value) if isinstance(value, bytes) else str(value)
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
+
+
+def _said(values: Iterable[Any]) -> dict[str, str]:
+    return {tag: text for tag, value in zip(TAGS, values, strict=True) if (text := as_text(value))}

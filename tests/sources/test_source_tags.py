@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import random
+import struct
+from pathlib import Path
+from typing import Any
+
+import av
+import mutagen
+import mutagen.asf
+import mutagen.id3
+import mutagen.mp4
+import mutagen.wave
+import numpy as np
+import pytest
+import soundfile
+
+from audiocur.records import TAGS, Source
+from audiocur.sources import Folder
+from audiocur.sources.synth.files import write_audio
+from audiocur.sources.tags import as_text, read_tags
+
+SILENCE = np.zeros((2, 4800), np.float32)
+EXPECTED = {"title": "Grüße", "artist": "Ada, Бела", "album": "春", "genre": "Rock", "license": "CC-BY-4.0"}
+
+
+def source(path: Path, **known: Any) -> Source:
+    return Source(source_id="0" * 16, uri=path.name, path=os.fsencode(path), **known)
+
+
+def tags_of(path: Path, **known: Any) -> dict[str, str | None]:
+    found = read_tags(source(path, **known))
+    assert found.problem is None
+    return {tag: getattr(found, tag) for tag in TAGS}
+
+
+def recording(path: Path) -> Path:
+    if path.suffix == ".aiff":
+        soundfile.write(path, SILENCE.T, 48_000)
+    elif path.suffix == ".wma":
+        with av.open(str(path), "w", format="asf") as output:
+            stream: Any = output.add_stream("wmav2", rate=48_000, layout="stereo")
+            stream.bit_rate = 128_000
+            frame = av.AudioFrame.from_ndarray(SILENCE[:, :2048], format="fltp", layout="stereo")
+            frame.sample_rate = 48_000
+            output.mux(stream.encode(frame))
+            output.mux(stream.encode(None))
+    else:
+        write_audio(path, SILENCE, 48_000)
+    return path
+
+
+def write_id3(path: Path, frames: list[mutagen.id3.Frame]) -> Path:
+    media: Any = mutagen.File(path)
+    if media.tags is None:
+        media.add_tags()
+    for frame in frames:
+        media.tags.add(frame)
+    media.save()
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "wav", "aiff"])
+def test_id3(tmp_path: Path, suffix: str) -> None:
+    frames = [
+        mutagen.id3.TIT2(encoding=3, text=["Grüße"]),
+        mutagen.id3.TPE1(encoding=3, text=["Ada", "Бела"]),
+        mutagen.id3.TALB(encoding=1, text=["春"]),
+        mutagen.id3.TCON(encoding=3, text=["(17)"]),
+        mutagen.id3.TCOP(encoding=3, text=["CC-BY-4.0"]),
+    ]
+    assert tags_of(write_id3(recording(tmp_path / f"a.{suffix}"), frames)) == EXPECTED
+
+
+def test_a_licence_counts_before_a_copyright_notice(tmp_path: Path) -> None:
+    path = write_id3(recording(tmp_path / "a.mp3"), [mutagen.id3.TCOP(encoding=3, text=["2020 Ada"])])
+    assert tags_of(path)["license"] == "2020 Ada"
+    write_id3(path, [mutagen.id3.TXXX(encoding=3, desc="License", text=["CC0-1.0"])])
+    assert tags_of(path)["license"] == "CC0-1.0"
+    write_id3(path, [mutagen.id3.WCOP(url="https://creativecommons.org/licenses/by/4.0/")])
+    assert tags_of(path)["license"] == "https://creativecommons.org/licenses/by/4.0/"
+
+
+@pytest.mark.parametrize("suffix", ["flac", "ogg", "opus"])
+def test_vorbis_comments(tmp_path: Path, suffix: str) -> None:
+    media: Any = mutagen.File(recording(tmp_path / f"a.{suffix}"))
+    media["TITLE"], media["artist"], media["Album"], media["genre"] = ["Grüße"], ["Ada", "Бела"], ["春"], ["Rock"]
+    media["copyright"] = ["2020 Ada"]
+    media["LICENSE"] = ["CC-BY-4.0"]
+    media.save()
+    assert tags_of(tmp_path / f"a.{suffix}") == EXPECTED
+
+
+def test_mp4(tmp_path: Path) -> None:
+    media: Any = mutagen.File(recording(tmp_path / "a.m4a"))
+    for key, value in {"nam": ["Grüße"], "ART": ["Ada", "Бела"], "alb": ["春"], "gen": ["Rock"]}.items():
+        media[f"\xa9{key}"] = value
+    media["cprt"] = ["CC-BY-4.0"]
+    media.save()
+    assert tags_of(tmp_path / "a.m4a") == EXPECTED
+    media["----:com.apple.iTunes:LICENSE"] = [mutagen.mp4.MP4FreeForm(b"CC0-1.0")]
+    media.save()
+    assert tags_of(tmp_path / "a.m4a")["license"] == "CC0-1.0"
+
+
+def test_asf(tmp_path: Path) -> None:
+    media: Any = mutagen.File(recording(tmp_path / "a.wma"))
+    media["Title"], media["Author"], media["WM/AlbumTitle"] = ["Grüße"], ["Ada", "Бела"], ["春"]
+    media["WM/Genre"], media["Copyright"] = ["Rock"], ["CC-BY-4.0"]
+    media.save()
+    assert tags_of(tmp_path / "a.wma") == EXPECTED
+
+
+def info_chunk(**fields: bytes) -> bytes:
+    body = b"INFO"
+    for name, text in fields.items():
+        body += name.encode() + struct.pack("<I", len(text)) + text + b"\0" * (len(text) % 2)
+    return b"LIST" + struct.pack("<I", len(body)) + body
+
+
+def test_wav_info(tmp_path: Path) -> None:
+    path = recording(tmp_path / "a.wav")
+    chunk = info_chunk(INAM="Grüße\0".encode(), IART="Künstler".encode("cp1252"), IPRD=b"A", IGNR=b"", ICOP=b"CC0-1.0")
+    path.write_bytes(path.read_bytes() + chunk)
+    assert tags_of(path) == {"title": "Grüße", "artist": "Künstler", "album": "A", "genre": None, "license": "CC0-1.0"}
+
+
+def test_id3_counts_before_wav_info(tmp_path: Path) -> None:
+    path = recording(tmp_path / "a.wav")
+    path.write_bytes(path.read_bytes() + info_chunk(INAM=b"old"))
+    media: Any = mutagen.wave.WAVE(path)
+    media.add_tags()
+    media.tags.add(mutagen.id3.TIT2(encoding=3, text=["new"]))
+    media.save()
+    assert tags_of(path)["title"] == "new"
+
+
+@pytest.mark.parametrize("suffix", ["flac", "mp3", "wav", "ogg", "opus", "m4a", "aiff", "wma"])
+def test_no_tags(tmp_path: Path, suffix: str) -> None:
+    path = recording(tmp_path / f"a.{suffix}")
+    assert tags_of(path) == dict.fromkeys(TAGS)
+
+
+def test_what_is_no_audio_has_no_tags(tmp_path: Path) -> None:
+    (tmp_path / "a.mp3").write_bytes(b"not audio at all")
+    (tmp_path / "b.flac").write_bytes(b"")
+    assert tags_of(tmp_path / "a.mp3") == tags_of(tmp_path / "b.flac") == dict.fromkeys(TAGS)
+
+
+@pytest.mark.parametrize("suffix", ["flac", "mp3", "wav", "ogg", "opus", "m4a", "aiff", "wma"])
+def test_damaged_headers_cost_the_tags_at_most(tmp_path: Path, suffix: str) -> None:
+    whole = recording(tmp_path / f"a.{suffix}").read_bytes()
+    path, rng = tmp_path / f"b.{suffix}", random.Random(0)
+    for _ in range(400):
+        data = bytearray(whole[: rng.choice([len(whole), rng.randrange(len(whole))])])
+        for _ in range(rng.choice([1, 10])):
+            if data:
+                data[rng.randrange(min(len(data), 600))] = rng.choice([0, 255, rng.randrange(256)])
+        path.write_bytes(data)
+        assert read_tags(source(path)).problem is None
+
+
+def test_text_is_one_line_of_valid_utf_8() -> None:
+    assert as_text("a\0b\x1b[1m\r\n c\x85d") == "a b [1m c d"
+    assert as_text("\ud800x") == "\\ud800x"
+    assert as_text({"by": "Ada"}) == '{"by": "Ada"}'
+    assert as_text([None, "", "a", 2, True]) == "a, 2, true"
+    assert as_text([]) is None
+    assert as_text(datetime.date(2019, 5, 3)) == "2019-05-03"
+
+
+def test_a_sidecar_overrides_the_file(tmp_path: Path) -> None:
+    path = recording(tmp_path / "song.flac")
+    media: Any = mutagen.File(path)
+    media["title"], media["artist"], media["album"] = "file", "file", "file"
+    media.save()
+    said = {"title": "stem", "artist": "stem", "genre": ["Folk", "Live"], "bpm": 120, "license": None}
+    (tmp_path / "song.json").write_text(json.dumps(said), encoding="utf-8-sig")
+    (tmp_path / "song.flac.json").write_text('{"title": "whole name"}')
+    expected = {"title": "whole name", "artist": "stem", "album": "file", "genre": "Folk, Live", "license": None}
+    assert tags_of(path) == expected
+    assert tags_of(path, artist="listing") == expected | {"artist": "listing"}
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b'{"title": ', "sidecar song.json is not valid JSON: Expecting value: line 1 column 11 (char 10)"),
+        (b"[" * 100_000, "sidecar song.json is not valid JSON: maximum recursion depth exceeded"),
+        (b'["title"]', "sidecar song.json is not a JSON object"),
+        (b'{"title": "\xff"}', "sidecar song.json is not valid JSON: 'utf-8' codec can't decode byte 0xff"),
+    ],
+)
+def test_a_sidecar_that_cannot_be_understood_is_told(tmp_path: Path, content: bytes, problem: str) -> None:
+    path = recording(tmp_path / "song.wav")
+    (tmp_path / "song.json").write_bytes(content)
+    found = read_tags(source(path))
+    assert found.problem is not None
+    assert found.problem.startswith(problem)
+    assert "\n" not in found.problem
+
+
+def test_a_folder_named_like_a_sidecar_is_none(tmp_path: Path) -> None:
+    path = recording(tmp_path / "song.wav")
+    (tmp_path / "song.json").mkdir()
+    assert tags_of(path) == dict.fromkeys(TAGS)
+
+
+def test_names_as_long_as_names_can_be(tmp_path: Path) -> None:
+    path = recording(tmp_path / ("x" * 251 + ".wav"))
+    assert tags_of(path) == dict.fromkeys(TAGS)
+
+
+def test_nothing_is_opened_in_vain(tmp_path: Path) -> None:
+    broken = source(tmp_path / "gone.wav", problem="broken symbolic link")
+    assert read_tags(broken) is broken
+    known = source(tmp_path / "gone.wav", **EXPECTED)
+    assert read_tags(known) is known
+    assert read_tags(source(tmp_path / "gone.wav")).problem == "no such file or directory"
+
+
+def test_tags_through_a_folder(tmp_path: Path) -> None:
+    write_id3(recording(tmp_path / "a.mp3"), [mutagen.id3.TPE1(encoding=3, text=["Ada"])])
+    folder = Folder(path=str(tmp_path))
+    (found,) = folder.list().sources
+    assert found.artist is None
+    assert folder.read_tags(found).group == "Ada"

@@ -1,0 +1,148 @@
+"""The command as a person types it: what it prints, and its exit status."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from audiocur import __version__
+
+
+def audiocur(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "audiocur", *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("home") / "My Music (live)"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        soundfile.write(folder / f"{name}.wav", rng.normal(0, 0.05, (44_100 * 12, 2)), 44_100)
+    (folder / "notes.txt").touch()
+    return folder
+
+
+def test_bare_it_explains_itself(tmp_path):
+    done = audiocur(cwd=tmp_path)
+    assert done.returncode == 0
+    for word in ("recipe=music_gen source.path=~/Music", "audiocur plan", "keep.loudness.min", "recipe=", "segment="):
+        assert word in done.stdout
+    assert audiocur("--help", cwd=tmp_path).stdout == done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_knows_its_version(tmp_path):
+    assert audiocur("--version", cwd=tmp_path).stdout == f"audiocur {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["vad.treshold=0.6"], "vad.treshold=0.6: unknown key; did you mean threshold?"),
+        (["source.path=nowhere", "output.path=run"], "source.path=nowhere: no such folder"),
+        (["source.path=empty", "output.path=run"], "holds no recordings"),
+        (["source.path=empty"], "output.path: missing; expected output.path=runs/NAME"),
+        (["pln", "recipe=music_gen"], "pln: expected a verb (run, plan) or key=value"),
+        (["--config-dir", "nowhere", "source.path=empty"], "--config-dir"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2_before_any_work(tmp_path, words, message):
+    (tmp_path / "empty").mkdir()
+    done = audiocur(*words, cwd=tmp_path)
+    assert (done.returncode, done.stdout.replace("listing recordings\n", "")) == (2, "")
+    assert message in done.stderr
+    assert done.stderr.startswith("audiocur: ")
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_an_unknown_flag_is_status_2(tmp_path):
+    assert audiocur("--frobnicate", cwd=tmp_path).returncode == 2
+
+
+def test_a_run_and_its_resumption(music, tmp_path):
+    words = ["recipe=music_gen", "source.path=~/My Music (live)", "output.path=runs/mine"]
+    first = audiocur(*words, cwd=tmp_path, HOME=str(music.parent))
+    assert (first.returncode, first.stderr) == (0, "")
+    for word in (
+        "2 recordings",
+        "kept",
+        "runs/mine/clips",
+        "runs/mine/README.md",
+        "× real time",
+        "Ignored in the source: 1 .txt",
+    ):
+        assert word in first.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
+
+    again = audiocur(*words, cwd=tmp_path, HOME=str(music.parent))
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "Nothing was missing: 2 recordings, all done before" in again.stdout
+
+    other = audiocur(*words, "vad.threshold=0.6", cwd=tmp_path, HOME=str(music.parent))
+    assert other.returncode == 2
+    assert "another recipe's run (vad.threshold: 0.5 there, 0.6 here)" in other.stderr
+
+
+def test_measures_without_audio(music, tmp_path):
+    done = audiocur(
+        f"source.path={music}",
+        "output.path=run",
+        "pipeline=[decode,vad,segment,loudness]",
+        "engine=local",
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "engine=local works in one process" in done.stdout
+    assert (
+        "Inactive keep rules, whose column nothing in the pipeline writes: silence, clipping, dc, bandwidth"
+        in done.stdout
+    )
+    assert not (tmp_path / "run/clips").exists()
+    assert list((tmp_path / "run/ledger").glob("part-*.parquet"))
+
+
+def test_nothing_usable_is_status_2_and_in_the_ledger(tmp_path):
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music/letter.mp3").write_text("Dear all,")
+    (tmp_path / "music/empty.wav").touch()
+    done = audiocur("source.path=music", "output.path=run", "engine=local", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "none of the 2 recordings can be used" in done.stderr
+    assert "empty file" in done.stderr
+    assert list((tmp_path / "run/ledger").glob("part-*.parquet"))
+
+
+def test_a_plan_shows_stages_rules_and_an_estimate(music, tmp_path):
+    done = audiocur("plan", "recipe=music_gen", f"source.path={music}", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in (
+        "Stage 1: tasks of 1 CPU",
+        "loudness_lufs",
+        "keep.loudness: loudness_lufs from -40 to -5",
+        "2 recordings, about",
+    ):
+        assert word in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+    without = audiocur(
+        "plan", "placement.tag.via=actor", "placement.caption.via=actor", "keep.x.column=meta_x", cwd=tmp_path
+    )
+    assert (without.returncode, without.stderr) == (0, "")
+    assert "Stage 2: 1 actors of 1 CPU" in without.stdout
+    assert "keep.x: inactive: nothing in the pipeline writes meta_x" in without.stdout
+    assert "Name a source.path" in without.stdout
