@@ -183,13 +183,13 @@ def test_a_recipe_builds_ops_and_nothing_else(tmp_path):
 
 def test_a_recipe_that_is_no_yaml_is_one_line(tmp_path):
     (tmp_path / "bad.yaml").write_text("pipeline: [decode\n  keep: {")
-    with pytest.raises(ConfigError, match="bad.yaml: not valid YAML") as caught:
+    with pytest.raises(ConfigError, match=r"bad\.yaml: not valid YAML") as caught:
         job([*BASE, f"recipe={tmp_path}/bad.yaml"])
     assert "\n" not in str(caught.value)
 
 
 def test_a_config_dir_that_is_missing_is_said(tmp_path):
-    with pytest.raises(ConfigError, match="--config-dir .*nowhere: no such folder"):
+    with pytest.raises(ConfigError, match=r"--config-dir .*nowhere: no such folder"):
         job([*BASE], [tmp_path / "nowhere"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import pickle
@@ -198,6 +199,7 @@ def _check_room(stages: Sequence[Stage]) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Ray's own log lines stay in its files; ours are what the user reads."""
+    importlib.import_module("ray.data")  # sets its loggers up, so that what follows holds
     loggers = [logging.getLogger(name) for name in ("ray", "ray.data")]
     before = [logger.level for logger in loggers]
     for logger in loggers:

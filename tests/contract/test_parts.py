@@ -1,4 +1,4 @@
-"""Every YAML in conf/ holds to the contract: it builds, repeats its class's defaults, pickles, and writes what it says."""
+"""Every YAML in conf/ holds to the contract: it builds, repeats its class's defaults, its op writes what it says."""
 
 from __future__ import annotations
 
