@@ -57,7 +57,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _options(verb: str) -> argparse.ArgumentParser:
-    from audiocur.config import Library
+    from audiocur.library import Library
 
     library = Library()
     groups = [

@@ -4,9 +4,10 @@ import sys
 
 import pytest
 
-from audiocur.config import Library, job
+from audiocur.config import job
 from audiocur.engine.local import LocalEngine
 from audiocur.errors import ConfigError, UserError
+from audiocur.library import Library
 from audiocur.pipeline import Via
 
 BASE = ("source.path=music", "output.path=out")

@@ -13,9 +13,9 @@ import yaml
 
 from audiocur.audio import Audio
 from audiocur.build import build, target
-from audiocur.config import RESERVED, Library
 from audiocur.engine.base import Engine
 from audiocur.errors import RowError
+from audiocur.library import RESERVED, Library
 from audiocur.op import ClipOp, Encoder, ModelOp, Op, SpanOp
 from audiocur.records import Source, Span
 from audiocur.schema import BASE_COLUMNS, ledger_schema

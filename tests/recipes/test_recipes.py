@@ -14,7 +14,8 @@ import pytest
 import soundfile
 import yaml
 
-from audiocur.config import Library, job
+from audiocur.config import job
+from audiocur.library import Library
 from audiocur.run import run
 from audiocur.sources.demo import Demo
 from audiocur.store.ledger import read_ledger
