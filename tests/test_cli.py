@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from audiocur import __version__
+from audiocur.store.ledger import read_ledger
 
 
 def audiocur(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -146,3 +147,26 @@ def test_a_plan_shows_stages_rules_and_an_estimate(music, tmp_path):
     assert "Stage 2: 1 actors of 1 CPU" in without.stdout
     assert "keep.x: inactive: nothing in the pipeline writes meta_x" in without.stdout
     assert "Name a source.path" in without.stdout
+
+
+def test_own_ops_reach_the_workers(music, tmp_path):
+    own = tmp_path / "own"
+    (own / "measure").mkdir(parents=True)
+    (own / "ops_of_ada.py").write_text(
+        "from dataclasses import dataclass\n"
+        "import pyarrow as pa\n"
+        "from audiocur.op import ClipOp, Column\n\n"
+        "@dataclass(frozen=True, kw_only=True)\n"
+        "class Peak(ClipOp):\n"
+        "    name = 'peak'\n"
+        "    writes = (Column('peak', pa.float32(), '', 'largest sample'),)\n"
+        "    def measure(self, clip):\n"
+        "        return {'peak': float(abs(clip.audio.samples).max())}\n"
+    )
+    (own / "measure/peak.yaml").write_text("# The largest sample.\n_target_: ops_of_ada.Peak\n")
+    words = [f"source.path={music}", "output.path=run", "segment=window", "pipeline=[decode,segment,peak]"]
+    done = audiocur("--config-dir", str(own), *words, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    peaks = [row["peak"] for row in read_ledger(tmp_path / "run").to_pylist() if row["clip_id"]]
+    assert len(peaks) == 2
+    assert all(0.1 < peak <= 1 for peak in peaks)

@@ -7,6 +7,7 @@ import logging
 import os
 import pickle
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -107,13 +108,17 @@ class RayEngine(Engine):
         dataset: ray.data.Dataset = ray.data.from_arrow([_table(block) for block in blocks])
         for stage in stages:
             dataset = self._add(dataset, stage, committer if stage.final else None, len(blocks))
+        yielded = False
         batches: Iterator[Any] = iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
         for batch in batches:
             for row in batch.column("row").to_pylist():
                 result = pickle.loads(row)
                 if isinstance(result, BaseException):
                     raise RunError(f"a worker could not go on: {type(result).__name__}: {result}") from result
+                yielded = True
                 yield result
+        if not yielded:
+            _check_workers(stages)
 
     def _add(
         self, dataset: ray.data.Dataset, stage: Stage, committer: Committer | None, blocks: int
@@ -180,6 +185,20 @@ def _nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
+def _check_workers(stages: Sequence[Stage]) -> None:
+    """When no block came through at all: can a worker so much as load the ops?"""
+    import ray
+
+    try:
+        ray.get(ray.remote(_loaded).options(num_cpus=0, max_retries=0).remote(tuple(stages)))
+    except ray.exceptions.RayError as error:
+        raise RunError(f"workers cannot load the ops: {str(error).strip().splitlines()[-1]}") from error
+
+
+def _loaded(stages: Sequence[Stage]) -> str:
+    return ", ".join(stage.names for stage in stages)
+
+
 def _check_room(stages: Sequence[Stage]) -> None:
     """Refuse a placement that no node can take, where Ray would wait for ever."""
     nodes = _nodes()
@@ -211,6 +230,11 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
+def _search_path() -> str:
+    """Where workers find modules: as this process does, so that they can load a user's own ops."""
+    return os.pathsep.join(filter(None, sys.path))
+
+
 def _session_folder() -> str:
     """A new folder for Ray's sockets and logs, whose path is short enough: the kernel takes 107 bytes for a socket."""
     room = 107 - len("/audiocur-12345678/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
@@ -227,15 +251,16 @@ def _instance(engine: RayEngine) -> Iterator[None]:
     address = engine._address
     if address:
         try:
-            ray.init(address=address, **quiet)
+            ray.init(address=address, runtime_env={"env_vars": {"PYTHONPATH": _search_path()}}, **quiet)
         except ConnectionError as error:
             raise ConfigError(f"address={address}: expected a running Ray cluster ({error})") from error
         yield
         ray.shutdown()
         return
     folder = _session_folder()
-    before = {key: os.environ.get(key) for key in _ENVIRONMENT}
-    os.environ.update(_ENVIRONMENT)
+    environment = _ENVIRONMENT | {"PYTHONPATH": _search_path()}
+    before = {key: os.environ.get(key) for key in environment}
+    os.environ.update(environment)
     try:
         ray.init(
             address="local",
