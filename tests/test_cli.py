@@ -99,6 +99,22 @@ def test_a_run_and_its_resumption(music, tmp_path):
     assert "another recipe's run (vad.threshold: 0.5 there, 0.6 here)" in other.stderr
 
 
+def test_one_core_is_enough(music, tmp_path):
+    """Ray Data waits for ever where it has too few CPUs; a machine of one core must finish."""
+    one = min(os.sched_getaffinity(0))
+    command = [sys.executable, "-m", "audiocur", f"source.path={music}", "output.path=run", "placement.tag.via=actor"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=250,
+        preexec_fn=lambda: os.sched_setaffinity(0, {one}),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 recordings" in done.stdout
+
+
 def test_measures_without_audio(music, tmp_path):
     done = audiocur(
         f"source.path={music}",
