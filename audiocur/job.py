@@ -85,6 +85,7 @@ class Job:
             **{step.name: describe(step.op) for step in self.pipeline.steps},
             "keep": {name: _untargeted(rule) for name, rule in self.pipeline.rules.items()},
             "split": _untargeted(self.split),
+            "meta": {field.name: str(field.type) for field in self.source.meta_fields()},
         }
         return {
             "fingerprint": fingerprint(recipe),

@@ -28,7 +28,7 @@ from audiocur.schema import known_at_the_cut
 #: Top-level keys that are no op.
 RESERVED = (
     "source", "output", "pipeline", "keep", "placement", "engine", "models", "split", "limits", "redo", "dedup",
-    "balance", "recipe", "hydra",
+    "balance", "recipe", "hydra", "meta", "audiocur", "fingerprint",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
 from audiocur.store.commit import Committed
+from audiocur.words import count, duration, hours
 
 #: Seconds between the plain lines that a log gets.
 LINE_EVERY_S = 10.0
@@ -79,7 +80,7 @@ class ConsoleProgress:
         """Work begins; the clock of the estimate starts."""
         self._began = self._last_line = time.monotonic()
         self._sources_expected, self._expected_s = sources, estimated_s
-        self.say(f"recordings to do: {sources:,}")
+        self.say(f"{count(sources, 'recording')} to do")
 
     def advance(self, committed: Committed, estimated_s: float) -> None:
         """A block was committed."""
@@ -104,26 +105,3 @@ class ConsoleProgress:
         if 0 < self._done_s < self._expected_s:
             parts.append(f"{duration(elapsed * (self._expected_s / self._done_s - 1))} left")
         return " · ".join(parts)
-
-
-def hours(seconds: float) -> str:
-    """Audio in hours, or in minutes or seconds where that says more.
-
-    >>> hours(7200), hours(90), hours(5)
-    ('2.00 h', '1.5 min', '5.0 s')
-    """
-    if seconds >= 3600:
-        return f"{seconds / 3600:,.2f} h"
-    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
-
-
-def duration(seconds: float) -> str:
-    """Time to wait, as one says it.
-
-    >>> duration(5), duration(125), duration(7300)
-    ('5 s', '2 min', '2 h 2 min')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -13,9 +13,9 @@ from audiocur.inspect.funnel import Funnel
 from audiocur.job import Job
 from audiocur.op import Encoder, ModelOp
 from audiocur.pipeline import Stage
-from audiocur.progress import duration, hours
 from audiocur.run import Summary
 from audiocur.store.recipe import describe
+from audiocur.words import count, duration, hours, size
 
 
 def show_plan(console: Console, job: Job) -> None:
@@ -62,7 +62,7 @@ def _stage_table(number: int, stage: Stage, workers: int) -> Table:
 
 def _estimate_text(found: Estimate) -> str:
     text = (
-        f"{found.sources:,} recordings, about {hours(found.seconds)}: about {duration(found.wall_s)} "
+        f"{count(found.sources, 'recording')}, about {hours(found.seconds)}: about {duration(found.wall_s)} "
         f"({duration(found.cpu_s)} of one core), {found.clips:,.0f} clips cut, {found.kept:,.0f} kept, "
         f"{size(found.stored_bytes)} stored. From a sample of {found.sampled}"
     )
@@ -78,10 +78,10 @@ def show_summary(console: Console, summary: Summary) -> None:
         speed = summary.seconds / summary.elapsed_s
         console.print(f"{hours(summary.seconds)} of audio in {duration(summary.elapsed_s)}, {speed:,.0f}× real time")
     else:
-        console.print(f"Nothing was missing: {summary.sources:,} recordings, all done before.")
+        console.print(f"Nothing was missing: {count(summary.sources, 'recording')}, all done before.")
     if summary.shards:
         console.print(
-            f"{summary.shards} shards, {size(summary.shard_bytes)}: {summary.output / 'clips'}", soft_wrap=True
+            f"{count(summary.shards, 'shard')}, {size(summary.shard_bytes)}: {summary.output / 'clips'}", soft_wrap=True
         )
     console.print(
         f"What became of everything else: {summary.output / 'ledger'}, in short: {summary.output / 'README.md'}",
@@ -105,28 +105,16 @@ def _remarks(summary: Summary) -> list[str]:
     if summary.resumed and summary.spans:
         lines.append("Went on where an earlier run had stopped; the table counts both.")
     if summary.changed:
-        lines.append(
-            f"{summary.changed:,} recordings have changed since they were worked through; their rows are as before."
-        )
+        lines.append(f"Changed since they were worked through, rows as before: {count(summary.changed, 'recording')}")
     if summary.ignored:
         lines.append(f"Ignored in the source: {_counts(summary.ignored)}")
     if summary.inactive:
         lines.append(f"Inactive keep rules, whose column nothing in the pipeline writes: {', '.join(summary.inactive)}")
-    for op, count in summary.unexpected.items():
-        lines.append(
-            f"BUG? {op} failed on {count:,} spans or clips for no fault of theirs, such as: {summary.examples[op]}"
-        )
+    for op, times in summary.unexpected.items():
+        lines.append(f"BUG? {op} failed {count(times, 'time')} for no fault of a recording: {summary.examples[op]}")
     return lines
 
 
 def _counts(counted: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in sorted(counted.items(), key=lambda item: -item[1])[:8])
-
-
-def size(num_bytes: float) -> str:
-    """Bytes in the unit that suits them.
-
-    >>> size(1_500_000), size(2.5e9)
-    ('1.5 MB', '2.5 GB')
-    """
-    return f"{num_bytes / 1e9:,.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:,.1f} MB"
+    most = sorted(counted.items(), key=lambda item: -item[1])[:8]
+    return ", ".join(f"{times:,} {name}" for name, times in most if times)

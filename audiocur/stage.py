@@ -6,6 +6,7 @@ Both engines call `run_stage`; where it runs never changes what it does.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -16,6 +17,9 @@ from audiocur.pipeline import Stage, Step
 from audiocur.records import Clip, Span, Verdict
 from audiocur.rules import broken_rules
 from audiocur.schema import value_of
+
+#: Pauses before opening a recording again that failed with an I/O error.
+_WAITS_S = (0.2, 1.0, 4.0)
 
 _models: dict[str, Any] = {}
 
@@ -60,7 +64,8 @@ def _run_span(stage: Stage, steps: Sequence[Step], span: Span, known: set[str]) 
         nothing_to_hear = span.audio is None and not isinstance(step.op, Decoder)
         if not isinstance(step.op, SpanOp) or span.verdict is Verdict.FAILED or nothing_to_hear:
             continue
-        _guard(span, step.name, partial(step.op.apply, span))
+        apply = partial(step.op.apply, span)
+        _guard(span, step.name, partial(_patiently, apply) if isinstance(step.op, Decoder) else apply)
     if span.verdict is Verdict.FAILED:
         return
     for clip in span.clips:
@@ -149,8 +154,22 @@ def _guard(row: Span | Clip, name: str, call: Callable[[], None]) -> None:
         call()
     except RowError as error:
         row.fail(name, str(error))
+    except OSError as error:
+        row.fail(name, f"cannot be read: {error.strerror or error}")
     except Exception as error:
         row.fail(name, f"{type(error).__name__}: {error}", unexpected=True)
+
+
+def _patiently(call: Callable[[], None]) -> None:
+    """Disks and networks recover: what fails with an I/O error is tried again before that is believed."""
+    for wait_s in _WAITS_S:
+        try:
+            call()
+        except OSError:
+            time.sleep(wait_s)
+        else:
+            return
+    call()
 
 
 def _checked(op: Op, measures: Mapping[str, Any]) -> Mapping[str, Any]:

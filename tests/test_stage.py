@@ -1,9 +1,13 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import errno
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 
+from audiocur.audio import Audio
+from audiocur.op import Decoder
 from audiocur.pipeline import Placement
 from audiocur.records import Verdict
 from audiocur.rules import KeepRule
@@ -93,3 +97,32 @@ def test_samples_are_let_go(ops, make_spans):
     assert spans[0].audio is None
     with pytest.raises(RuntimeError, match="no audio any more"):
         _ = clips[0].audio
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flaky(Decoder):
+    """An I/O error the first `times` times, counted in a file because the op itself is frozen."""
+
+    span_s: float = 10.0
+    counter: str
+    times: int
+
+    def apply(self, span):
+        with open(self.counter, "a+") as file:
+            file.write("x")
+            file.seek(0)
+            if len(file.read()) <= self.times:
+                raise OSError(errno.EIO, "Input/output error")
+        span.rate_hz, span.channels, span.num_samples, span.last = 1000, 1, 10_000, True
+        span.audio = Audio(np.zeros((1, 10_000), np.float32), 1000)
+
+
+@pytest.mark.parametrize(
+    ("times", "verdict", "reason"), [(2, "done", None), (9, "failed", "cannot be read: Input/output error")]
+)
+def test_an_io_error_is_tried_again_and_is_no_bug(ops, make_spans, tmp_path, monkeypatch, times, verdict, reason):
+    monkeypatch.setattr("audiocur.stage._WAITS_S", (0.01, 0.01, 0.01))
+    (span,) = make_spans()
+    run(Flaky(counter=str(tmp_path / "count"), times=times) >> ops.Halves(), [span])
+    assert (span.verdict, span.reason, span.unexpected) == (verdict, reason, False)
+    assert len((tmp_path / "count").read_text()) == min(times + 1, 4)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from audiocur.store.ledger import read_ledger
+from audiocur.words import count
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Line:
     Attributes:
         what: "kept", "rejected by loudness", "failed: not audio".
         count: clips, or recordings on lines that speak of recordings.
-        unit: "clips" or "recordings".
+        unit: "clip" or "recording".
         seconds: of audio.
     """
 
@@ -32,7 +33,7 @@ class Line:
     @property
     def number(self) -> str:
         """Count and unit, "1 clip"; nothing for a line that counts seconds alone."""
-        return f"{self.count:,} {self.unit[:-1] if self.count == 1 else self.unit}" if self.count else ""
+        return count(self.count, self.unit) if self.count else ""
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Funnel:
     @property
     def lines(self) -> tuple[Line, ...]:
         """Top to bottom: in, out for each reason, kept."""
-        recordings = Line("in", self.usable, "recordings", self.seconds_in)
-        uncut = (Line("in no clip (too short)", 0, "clips", self.uncut_s),) if self.uncut_s else ()
+        recordings = Line("in", self.usable, "recording", self.seconds_in)
+        uncut = (Line("in no clip", 0, "clip", self.uncut_s),) if self.uncut_s else ()
         return (recordings, *self.unreadable, *uncut, *self.failed, *self.rejected, self.kept)
 
 
@@ -79,10 +80,10 @@ def funnel(run: Path) -> Funnel:
         usable=pc.count_distinct(usable["source_id"]).as_py(),
         seconds_in=_sum(usable["duration_s"]),
         uncut_s=_sum(spans["uncut_s"]),
-        kept=Line("kept", kept.num_rows, "clips", _sum(kept["duration_s"])),
-        rejected=_grouped(clips.filter(pc.equal(clips["verdict"], "rejected")), "rejected by ", "rule", "clips"),
-        failed=_grouped(_kinds(clips.filter(pc.equal(clips["verdict"], "failed"))), "failed: ", "kind", "clips"),
-        unreadable=_grouped(_kinds(broken), "unreadable: ", "kind", "recordings"),
+        kept=Line("kept", kept.num_rows, "clip", _sum(kept["duration_s"])),
+        rejected=_grouped(clips.filter(pc.equal(clips["verdict"], "rejected")), "rejected by ", "rule", "clip"),
+        failed=_grouped(_kinds(clips.filter(pc.equal(clips["verdict"], "failed"))), "failed: ", "kind", "clip"),
+        unreadable=_grouped(_kinds(broken), "unreadable: ", "kind", "recording"),
     )
 
 
@@ -91,10 +92,10 @@ def kind_of(reason: str) -> str:
 
     >>> kind_of("truncated: the header promises 30.0 s, the data ends at 14.2 s")
     'truncated'
-    >>> kind_of("64 channels, at most 8")
-    'N channels, at most N'
+    >>> kind_of("64 channels, expected 1 to 8"), kind_of("damaged at 6.0 s: 0.37 s are missing")
+    ('N channels, expected 1 to 8', 'damaged at N s')
     """
-    return re.sub(r"\d+(\.\d+)?", "N", reason.partition(":")[0])
+    return re.sub(r"\d+", "N", re.sub(r"\d+\.\d+", "N", reason.partition(":")[0]), count=1)
 
 
 def _kinds(rows: pa.Table) -> pa.Table:
@@ -104,9 +105,11 @@ def _kinds(rows: pa.Table) -> pa.Table:
 
 
 def _grouped(rows: pa.Table, prefix: str, key: str, unit: str) -> tuple[Line, ...]:
-    counted: Any = rows.group_by(key).aggregate([("duration_s", "sum"), ("source_id", "count")])
+    # A recording may have failed in several spans; a clip has an id of its own.
+    identity, how = ("source_id", "count_distinct") if unit == "recording" else ("clip_id", "count")
+    counted: Any = rows.group_by(key).aggregate([("duration_s", "sum"), (identity, how)])
     lines = [
-        Line(f"{prefix}{row[key]}", row["source_id_count"], unit, row["duration_s_sum"] or 0.0)
+        Line(f"{prefix}{row[key]}", row[f"{identity}_{how}"], unit, row["duration_s_sum"] or 0.0)
         for row in counted.to_pylist()
     ]
     return tuple(sorted(lines, key=lambda line: (-line.count, line.what)))

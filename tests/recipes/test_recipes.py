@@ -15,6 +15,7 @@ import soundfile
 import yaml
 
 from audiocur.config import job
+from audiocur.errors import OutputError
 from audiocur.library import Library
 from audiocur.run import run
 from audiocur.sources.demo import Demo
@@ -196,3 +197,24 @@ def test_a_second_run_into_another_directory_gives_the_same_bytes(demo, tmp_path
     assert read_ledger(demo).sort_by([(k, "ascending") for k in key]) == read_ledger(tmp_path / "again").sort_by(
         [(k, "ascending") for k in key]
     )
+
+
+def test_manifest_columns_come_along_and_stay_what_they_are(demo, tmp_path):
+    """A column that changes its type between two runs would make a dataset that no reader opens."""
+    root = Demo().library()
+    first, second = sorted(path for path in root.rglob("*.flac"))[:2]
+    manifest = tmp_path / "library.csv"
+    manifest.write_text(f"path,artist,energy\n{first},Ada,3\n")
+    words = [
+        "recipe=debug",
+        "source=manifest",
+        "source.limit=",
+        f"source.path={manifest}",
+        f"output.path={tmp_path / 'run'}",
+    ]
+    run(job([*words, "keep.energy.column=meta_energy", "keep.energy.min=3"]))
+    rows = clips_dataset(tmp_path / "run").to_table().to_pylist()
+    assert {(row["artist"], row["meta_energy"]) for row in rows} == {("Ada", 3)}
+    manifest.write_text(f"path,artist,energy\n{first},Ada,3\n{second},Ada,high\n")
+    with pytest.raises(OutputError, match=r"meta\.energy: int64 there, string here"):
+        run(job([*words, "keep.energy.column=meta_energy", "keep.energy.allow=high"]))
