@@ -69,7 +69,8 @@ class Estimate:
 def estimate(job: Job, sources: Sequence[Source]) -> Estimate:
     """Try a seeded sample of the sources and scale up."""
     sample = sorted(sources, key=lambda source: hashlib.sha256(source.source_id.encode()).digest())[:SAMPLE]
-    trials = list(_try_elsewhere(job.stages(), sample))
+    # Keep rules may judge tags, so the sample needs them.
+    trials = list(_try_elsewhere(job.stages(), [job.source.read_tags(source) for source in sample]))
     # How much longer or shorter the sample is than its sizes suggest, so are the others.
     guessed = sum(estimate_s(source) for source in sample[: len(trials)]) or 1.0
     found = sum(trial.whole_s or 0.0 for trial in trials)
@@ -141,7 +142,7 @@ def _try(stages: Sequence[Stage], source: Source) -> Trial:
     try:
         header = read_header(source.path)
         whole_s = header.num_samples / header.rate_hz if header.num_samples else None
-    except RowError:
+    except (RowError, OSError):
         whole_s = 0.0
     for stage in stages:
         run_stage(stage, [span])

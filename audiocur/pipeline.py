@@ -76,7 +76,6 @@ class Stage:
         known: columns known before the first of them.
         rules: the active keep rules of the whole pipeline.
         final: no stage follows: what is still open at its end is kept.
-        meta: names of the manifest's further columns, with prefix.
     """
 
     steps: tuple[Step, ...]
@@ -143,8 +142,11 @@ class Pipeline:
         active = self.active_rules(meta)
         return tuple(name for name in self.rules if name not in active)
 
-    def check(self) -> None:
+    def check(self, meta: Iterable[pa.Field] = ()) -> None:
         """Refuse what cannot work.
+
+        Args:
+            meta: the source's further columns, that keep rules may judge.
 
         Raises:
             ConfigError: a step out of order, a name or column twice, or a read that no earlier op writes.
@@ -162,12 +164,13 @@ class Pipeline:
                     writer = written.get(column.name, "every run")
                     raise ConfigError(f"pipeline: {step.name} writes {column.name}, which {writer} writes already")
                 written[column.name] = step.name
-        self._check_rules()
+        self._check_rules(list(meta))
 
-    def _check_rules(self) -> None:
+    def _check_rules(self, meta: list[pa.Field]) -> None:
         """Refuse bounds on a text, which would fail on every clip."""
         types = {column.name: column.type for column in (*BASE_COLUMNS.values(), *self.columns)}
-        for name, rule in self.active_rules().items():
+        types |= {f"meta_{field.name}": field.type for field in meta}
+        for name, rule in self.active_rules(meta).items():
             kind = types[rule.column]
             number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
             if not number and (rule.min is not None or rule.max is not None):
@@ -191,6 +194,10 @@ class Pipeline:
                 raise ConfigError(
                     f"pipeline: {step.name} works on clips, but nothing before it cuts any: expected segment"
                 )
+            if isinstance(step.op, ModelOp) and not any(isinstance(op, Encoder) for op in before):
+                raise ConfigError(
+                    f"pipeline: {step.name} is a model, which hears stored clips: expected encode before it"
+                )
             if isinstance(step.op, SpanOp) and any(isinstance(op, Encoder) for op in before):
                 raise ConfigError(f"pipeline: {step.name} works on spans: expected it before encode")
         for name in self.placements:
@@ -203,8 +210,8 @@ class Pipeline:
         Raises:
             ConfigError: as `check`, or an op placed off the decode stage although it hears undecoded audio.
         """
-        self.check()
         meta = list(meta)
+        self.check(meta)
         groups: list[list[Step]] = []
         encoded = False
         for step in self.steps:

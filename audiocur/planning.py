@@ -67,26 +67,39 @@ class Split:
 
 @dataclass
 class Progressed:
-    """What is known of one source: its spans that are settled, and how many there may be."""
+    """What is known of one source: which spans are settled, how many there may be, and whether its end was seen.
+
+    Spans settle in any order; what follows from them does not depend on it.
+    """
 
     settled: set[int] = field(default_factory=set)
+    failed: set[int] = field(default_factory=set)
     expected: int = 1
-    ended: bool = False
+    end_seen: bool = False
 
     def settle(self, outcome: SpanOutcome) -> None:
         """Take in one span's outcome."""
         self.settled.add(outcome.index)
+        if outcome.failed:
+            self.failed.add(outcome.index)
         self.expected = max(self.expected, outcome.expected_spans)
-        # The highest span settles where the source ends: at its true end, or where nothing more can be had of it.
-        past_the_header = outcome.index + 1 >= self.expected
-        self.ended = self.ended or outcome.last or (outcome.failed and past_the_header)
+        self.end_seen = self.end_seen or outcome.last
 
     def missing(self) -> list[int]:
-        """Spans to do next: those the header promises, and one more while the true end has not been seen."""
+        """Spans to do next: those the header promises, and one more while the true end has not been seen.
+
+        Behind a failed span that is the highest known there is nothing to be had.
+        """
         highest = max(self.settled, default=-1)
         promised = range(self.expected if self.settled else 1)
-        beyond = [] if self.ended or highest + 1 < self.expected else [highest + 1]
-        return sorted({*promised, *beyond} - self.settled)
+        ended = self.end_seen or highest in self.failed or highest + 1 < self.expected
+        return sorted({*promised, *([] if ended else [highest + 1])} - self.settled)
+
+    @property
+    def done_ratio(self) -> float:
+        """How much of the source is done, as far as one can tell."""
+        missing = len(self.missing())
+        return len(self.settled) / (len(self.settled) + missing) if missing else 1.0
 
 
 def estimate_s(source: Source) -> float:

@@ -28,8 +28,8 @@ class Progress(Protocol):
     def expect(self, sources: int, estimated_s: float) -> None:
         """Work begins, on that many recordings of about that much audio."""
 
-    def advance(self, committed: Committed, estimated_s: float) -> None:
-        """A block was committed; `estimated_s` is its share of what was expected."""
+    def advance(self, committed: Committed, estimated_s: float, finished: int) -> None:
+        """A block was committed: its share of what was expected, and how many recordings it finished."""
 
 
 class SilentProgress:
@@ -41,7 +41,7 @@ class SilentProgress:
     def expect(self, sources: int, estimated_s: float) -> None:
         """Nothing."""
 
-    def advance(self, committed: Committed, estimated_s: float) -> None:
+    def advance(self, committed: Committed, estimated_s: float, finished: int) -> None:
         """Nothing."""
 
 
@@ -82,9 +82,9 @@ class ConsoleProgress:
         self._sources_expected, self._expected_s = sources, estimated_s
         self.say(f"{count(sources, 'recording')} to do")
 
-    def advance(self, committed: Committed, estimated_s: float) -> None:
+    def advance(self, committed: Committed, estimated_s: float, finished: int) -> None:
         """A block was committed."""
-        self._sources += sum(outcome.index == 0 for outcome in committed.spans)
+        self._sources += finished
         self._seconds += sum(outcome.duration_s for outcome in committed.spans)
         self._done_s += estimated_s
         self._clips += committed.clips

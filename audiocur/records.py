@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -186,6 +187,7 @@ class Span:
     Found by span ops:
         annotations: what they have to say of the span, by column name; times in seconds from the span's start.
         clips: the clips cut from it, in order.
+        tried: how often each op was called on it and its clips.
 
     The verdict of a span is `done` or `failed`; a failed span has no clips.
     """
@@ -208,6 +210,7 @@ class Span:
     reason: str | None = None
     op: str | None = None
     unexpected: bool = False
+    tried: Counter[str] = field(default_factory=Counter)
 
     @property
     def span_id(self) -> str:
@@ -252,8 +255,8 @@ class Span:
         self.clips.append(clip)
         return clip
 
-    def fail(self, op: str, reason: str, *, unexpected: bool = False) -> None:
-        """Close the span with verdict `failed`."""
+    def fail(self, op: str | None, reason: str, *, unexpected: bool = False) -> None:
+        """Close the span with verdict `failed`; no op is to blame where its worker died."""
         self.verdict, self.op, self.reason, self.unexpected = Verdict.FAILED, op, reason, unexpected
         self.audio, self.clips = None, []
 

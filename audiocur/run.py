@@ -67,22 +67,24 @@ def run(job: Job, progress: Progress | None = None) -> Summary:
     stages = job.stages()
     progress.say("listing recordings")
     listed = job.source.list()
-    known, changed = _known(job.output, listed.sources)
     resumed = claim(job.output, job.recipe())
+    # The fence comes before the look at the ledger: what a driver of before commits in between counts for neither.
     epoch = begin_epoch(job.output)
     sweep(job.output)
-    todo = _todo(job, listed.sources, known, progress)
+    known, changed = _known(job.output, listed.sources)
+    todo = _todo(job, [source for source in listed.sources if source.source_id not in changed], known, progress)
     work = Passes(job, stages, committer(job, epoch), known, progress)
     if todo:
         check_disk(job, todo)
         with job.engine.started():
             work.until_done(todo)
+        sweep(job.output)  # what workers left that died, or outlived an earlier driver
     summary = Summary(
         output=job.output,
         funnel=funnel(job.output),
         resumed=resumed,
         sources=len(listed.sources),
-        changed=changed,
+        changed=len(changed),
         ignored=listed.ignored,
         spans=work.spans,
         seconds=work.seconds,
@@ -102,27 +104,30 @@ def run(job: Job, progress: Progress | None = None) -> Summary:
     return summary
 
 
-def _known(output: Path, sources: Sequence[Source]) -> tuple[dict[str, Progressed], int]:
-    """What the ledger says of each source, and how many of those listed have changed since.
+def _known(output: Path, sources: Sequence[Source]) -> tuple[dict[str, Progressed], set[str]]:
+    """What the ledger says of each source, and which of those listed have changed since.
+
+    Those are left as they are: a recording must not be made of two versions of a file.
 
     Raises:
-        OutputError: most of them have: this is another library under the same names.
+        OutputError: most of them have another size: this is another library under the same names.
     """
     by_id = {source.source_id: source for source in sources}
     known: dict[str, Progressed] = {}
     seen: dict[str, KnownSpan] = {}
-    for span in known_spans(output) if output.exists() else ():
+    for span in known_spans(output):
         known.setdefault(span.outcome.source_id, Progressed()).settle(span.outcome)
         seen[span.outcome.source_id] = span
-    listed = [(by_id[key], span) for key, span in seen.items() if key in by_id]
-    resized = sum(source.size != span.size for source, span in listed)
-    if listed and resized * 2 > len(listed):
+    listed = {key: (by_id[key], span) for key, span in seen.items() if key in by_id}
+    resized = sum(source.size != span.size for source, span in listed.values())
+    if len(listed) > 1 and resized * 2 > len(listed):
         raise OutputError(
             f"output.path={output}: {resized} of the {len(listed)} recordings it knows have another size in this "
             "source: expected the library it was made from, or a new directory"
         )
-    changed = sum((source.size, source.mtime_ns) != (span.size, span.mtime_ns) for source, span in listed)
-    return known, changed
+    return known, {
+        key for key, (source, span) in listed.items() if (source.size, source.mtime_ns) != (span.size, span.mtime_ns)
+    }
 
 
 def _todo(job: Job, sources: Sequence[Source], known: dict[str, Progressed], progress: Progress) -> list[Source]:

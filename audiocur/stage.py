@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from audiocur.errors import RowError
+import pyarrow as pa
+
+from audiocur.errors import RowError, RunError
 from audiocur.op import ClipOp, Decoder, Encoder, Measures, ModelOp, Op, SpanOp
 from audiocur.pipeline import Stage, Step
 from audiocur.records import Clip, Span, Verdict
@@ -64,6 +66,7 @@ def _run_span(stage: Stage, steps: Sequence[Step], span: Span, known: set[str]) 
         nothing_to_hear = span.audio is None and not isinstance(step.op, Decoder)
         if not isinstance(step.op, SpanOp) or span.verdict is Verdict.FAILED or nothing_to_hear:
             continue
+        span.tried[step.name] += 1
         apply = partial(step.op.apply, span)
         _guard(span, step.name, partial(_patiently, apply) if isinstance(step.op, Decoder) else apply)
     if span.verdict is Verdict.FAILED:
@@ -83,9 +86,9 @@ def _run_clip(stage: Stage, steps: Sequence[Step], span: Span, clip: Clip, known
         if clip.verdict is not None:
             return
         if isinstance(op, SpanOp):
-            _write(clip, step, partial(op.measure, span, clip))
+            _write(span, clip, step, partial(op.measure, span, clip))
         elif isinstance(op, ClipOp):
-            _write(clip, step, partial(op.measure, clip))
+            _write(span, clip, step, partial(op.measure, clip))
         known |= {column.name for column in op.writes}
 
 
@@ -93,22 +96,24 @@ def _run_model(stage: Stage, step: Step, spans: Sequence[Span], known: set[str])
     for span in spans:
         for clip in _open(span):
             _gate(stage, span, clip, known)
-    clips = [clip for span in spans for clip in _open(span)]
-    if not clips or not isinstance(step.op, ModelOp):
+    pairs = [(span, clip) for span in spans for clip in _open(span)]
+    if not pairs or not isinstance(step.op, ModelOp):
         return
-    op, model = step.op, _model(step.op)
-    for i in range(0, len(clips), stage.placement.batch_clips):
-        batch = clips[i : i + stage.placement.batch_clips]
+    op, model = step.op, _model(step)
+    for i in range(0, len(pairs), stage.placement.batch_clips):
+        batch = pairs[i : i + stage.placement.batch_clips]
         try:
-            results = list(op.measure_batch(batch, model))
+            results = list(op.measure_batch([clip for _, clip in batch], model))
+            if len(results) != len(batch):
+                raise ValueError(f"{len(results)} results for {len(batch)} clips")
         except Exception:
             # One clip of the batch may be at fault: alone, each answers for itself.
-            for clip in batch:
-                _write(clip, step, partial(_measure_alone, op, clip, model))
+            for span, clip in batch:
+                _write(span, clip, step, partial(_measure_alone, op, clip, model))
         else:
-            for clip, result in zip(batch, results, strict=True):
-                _write(clip, step, partial(dict, result))
-        for clip in batch:
+            for (span, clip), result in zip(batch, results, strict=True):
+                _write(span, clip, step, partial(dict, result))
+        for _, clip in batch:
             clip.release()
 
 
@@ -117,11 +122,17 @@ def _measure_alone(op: ModelOp, clip: Clip, model: Any) -> Measures:
     return result
 
 
-def _model(op: ModelOp) -> Any:
+def _model(step: Step) -> Any:
     """The op's model, loaded once a worker process."""
+    op = step.op
+    if not isinstance(op, ModelOp):
+        raise TypeError(f"{step.name} has no model")
     key = f"{type(op).__module__}.{op!r}"
     if key not in _models:
-        _models[key] = op.load()
+        try:
+            _models[key] = op.load()
+        except Exception as error:
+            raise RunError(f"{step.name}: its model cannot be loaded: {type(error).__name__}: {error}") from error
     return _models[key]
 
 
@@ -142,7 +153,8 @@ def _gate(stage: Stage, span: Span, clip: Clip, known: set[str]) -> None:
         clip.stored = None
 
 
-def _write(clip: Clip, step: Step, measure: Callable[[], Measures]) -> None:
+def _write(span: Span, clip: Clip, step: Step, measure: Callable[[], Measures]) -> None:
+    span.tried[step.name] += isinstance(step.op, ClipOp | ModelOp)
     measures: dict[str, Any] = {}
     _guard(clip, step.name, lambda: measures.update(_checked(step.op, measure())))
     clip.measures.update(measures)
@@ -172,11 +184,14 @@ def _patiently(call: Callable[[], None]) -> None:
     call()
 
 
-def _checked(op: Op, measures: Mapping[str, Any]) -> Mapping[str, Any]:
-    declared = {column.name for column in op.writes}
-    if measures.keys() != declared:
-        raise TypeError(f"wrote {sorted(measures)}, declared {sorted(declared)}")
-    for name, value in measures.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{name} is {value}; an undefined measure is None")
+def _checked(op: Op, measures: Measures) -> Measures:
+    """What an op wrote, if it is what it declared: an error here is the op's, and must not wait for the commit."""
+    if measures.keys() != {column.name for column in op.writes}:
+        raise TypeError(f"wrote {sorted(measures)}, declared {sorted(column.name for column in op.writes)}")
+    for column in op.writes:
+        value = pa.scalar(measures[column.name], column.type).as_py()
+        if not all(
+            math.isfinite(number) for number in (value if isinstance(value, list) else [value]) if type(number) is float
+        ):
+            raise ValueError(f"{column.name} is not finite; an undefined measure is None")
     return measures

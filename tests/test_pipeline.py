@@ -43,6 +43,10 @@ def test_ops_chain_in_order(ops):
         (lambda o: o.Tone() >> o.Halves() >> o.Halves(), "segment stands in it twice"),
         (lambda o: o.Tone() >> o.Halves() >> Reader(), "reader reads measured_start_s, but no op in the pipeline"),
         (lambda o: o.Tone() >> o.Halves() >> Reader() >> o.Start(), "reads measured_start_s, but move start before it"),
+        (
+            lambda o: o.Tone() >> o.Halves() >> o.Counting(),
+            "counting is a model, which hears stored clips: expected encode",
+        ),
         (lambda o: o.Tone() >> o.Halves() >> Thief(), "thief writes duration_s, which every run writes already"),
     ],
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import permutations
 
 import pytest
 from hypothesis import given
@@ -48,6 +49,26 @@ def test_a_failed_span_ends_the_chain_but_not_what_the_header_promises():
     known.settle(outcome(0, expected=3))
     known.settle(outcome(1, expected=3, failed=True))
     assert known.missing() == [2]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_what_follows_does_not_depend_on_the_order_of_settling(order):
+    outcomes = [outcome(0, expected=3), outcome(1, failed=True), outcome(2, expected=3)]
+    known = Progressed()
+    for index in order:
+        known.settle(outcomes[index])
+    assert known.missing() == [3]
+
+
+def test_how_much_of_a_source_is_done():
+    known = Progressed()
+    assert known.done_ratio == 0
+    known.settle(outcome(0, expected=4))
+    assert known.done_ratio == 0.25
+    for index in (1, 2):
+        known.settle(outcome(index, expected=4))
+    known.settle(outcome(3, expected=4, last=True))
+    assert known.done_ratio == 1
 
 
 def test_a_split_never_tears_a_group_and_keeps_its_fractions():

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import errno
+import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from audiocur.audio import Audio
-from audiocur.op import Decoder
+from audiocur.errors import RunError
+from audiocur.op import ClipOp, Column, Decoder, ModelOp
 from audiocur.pipeline import Placement
 from audiocur.records import Verdict
 from audiocur.rules import KeepRule
@@ -53,7 +57,7 @@ def test_rules_over_a_models_columns_apply_at_the_end(ops, make_spans):
         ("raises_at_s", "ZeroDivisionError: a bug", True),
         ("unusable_at_s", "unusable", False),
         ("undeclared_at_s", "TypeError: wrote ['something_else'], declared ['measured_start_s']", True),
-        ("infinite_at_s", "ValueError: measured_start_s is inf; an undefined measure is None", True),
+        ("infinite_at_s", "ValueError: measured_start_s is not finite; an undefined measure is None", True),
     ],
 )
 def test_an_error_costs_its_clip_and_no_neighbour(ops, make_spans, fault, reason, unexpected):
@@ -126,3 +130,64 @@ def test_an_io_error_is_tried_again_and_is_no_bug(ops, make_spans, tmp_path, mon
     run(Flaky(counter=str(tmp_path / "count"), times=times) >> ops.Halves(), [span])
     assert (span.verdict, span.reason, span.unexpected) == (verdict, reason, False)
     assert len((tmp_path / "count").read_text()) == min(times + 1, 4)
+
+
+def test_every_call_of_an_op_is_counted(ops, make_spans):
+    (span,) = make_spans()
+    rules = {"late": KeepRule(column="measured_start_s", max=1)}
+    pipeline = ops.Tone() >> ops.Halves() >> ops.Start() >> ops.Raw() >> ops.Counting()
+    run(replace(pipeline, rules=rules), [span])
+    assert span.tried == {"decode": 1, "segment": 1, "start": 2, "encode": 1, "counting": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Typed(ClipOp):
+    """Writes a text where it declared a number, or hides a NaN in a list."""
+
+    name = "typed"
+    writes = (Column("number", pa.float32(), "", "a number"), Column("numbers", pa.list_(pa.float32()), "", "numbers"))
+    number: str = "1"
+    numbers: float = 1.0
+
+    def measure(self, clip):
+        return {"number": self.number if self.number != "1" else 1.0, "numbers": [self.numbers]}
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"), [({"number": "loud"}, "ArrowInvalid"), ({"numbers": math.nan}, "numbers is not finite")]
+)
+def test_values_of_another_type_than_declared_fail_their_clip_not_the_commit(ops, make_spans, fault, reason):
+    clips = run(ops.Tone() >> ops.Halves() >> Typed(**fault), make_spans())
+    assert [(clip.verdict, clip.unexpected) for clip in clips] == [(Verdict.FAILED, True)] * 2
+    assert reason in clips[0].reason
+
+
+def test_a_model_that_cannot_be_loaded_stops_the_run(ops, make_spans):
+    with pytest.raises(RunError, match="counting: its model cannot be loaded: FileNotFoundError"):
+        run(ops.Tone() >> ops.Halves() >> ops.Raw() >> Missing(), make_spans())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing(ModelOp):
+    name = "counting"
+
+    def load(self):
+        return Path("/nonexistent/model.pt").read_bytes()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Short(ModelOp):
+    """Returns one result too few for a batch."""
+
+    name = "short"
+
+    def load(self):
+        return None
+
+    def measure_batch(self, clips, model):
+        return [{}] * max(1, len(clips) - 1)
+
+
+def test_a_batch_with_too_few_results_is_done_again_one_by_one(ops, make_spans):
+    clips = run(ops.Tone() >> ops.Halves() >> ops.Raw() >> Short(), make_spans())
+    assert [clip.verdict for clip in clips] == [Verdict.KEPT] * 2

@@ -29,10 +29,10 @@ class Engine(ABC):
 
     @abstractmethod
     def run(
-        self, stages: Sequence[Stage], blocks: Sequence[Sequence[Span]], committer: Committer
+        self, stages: Sequence[Stage], blocks: Sequence[Sequence[Span]], committer: Committer, *, retries: int = 2
     ) -> Iterator[Committed]:
         """Yield what was committed, block by block, in any order.
 
-        A block that kills its worker again and again yields nothing: the caller sees which spans are missing. To stop
-        early, cease to iterate.
+        A block that kills its worker, and does so in each of `retries` more attempts, yields nothing: the caller sees
+        which spans are missing. To stop early, cease to iterate.
         """

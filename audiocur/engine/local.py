@@ -26,9 +26,9 @@ class LocalEngine(Engine):
         return 1
 
     def run(
-        self, stages: Sequence[Stage], blocks: Sequence[Sequence[Span]], committer: Committer
+        self, stages: Sequence[Stage], blocks: Sequence[Sequence[Span]], committer: Committer, *, retries: int = 2
     ) -> Iterator[Committed]:
-        """Take each block through all stages, then commit it."""
+        """Take each block through all stages, then commit it; what dies here, dies with the run."""
         for block in blocks:
             for stage in stages:
                 run_stage(stage, block)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from audiocur.engine.base import Engine
+from audiocur.engine.cores import cores
 from audiocur.errors import ConfigError, RunError
 from audiocur.op import require
 from audiocur.pipeline import Stage, Via
@@ -42,8 +43,6 @@ _ENVIRONMENT = {
 }
 #: Ray Data's read and utility tasks want whole CPUs of their own; with fewer logical ones a small machine hangs.
 _LEAST_LOGICAL_CPUS = 4
-#: Finite: a recording that kills its worker costs its block, which the driver then runs again span by span.
-_TASK_RETRIES = 2
 
 
 @dataclass(frozen=True)
@@ -85,14 +84,14 @@ class RayEngine(Engine):
             return self.cpus
         if ray.is_initialized() and self._address:
             return max(1, int(sum(node.get("CPU", 0) for node in _nodes())))
-        return len(os.sched_getaffinity(0))
+        return cores()
 
     @property
     def _address(self) -> str | None:
         return self.address or os.environ.get("RAY_ADDRESS") or None
 
     def run(
-        self, stages: Sequence[Stage], blocks: Sequence[Sequence[Span]], committer: Committer
+        self, stages: Sequence[Stage], blocks: Sequence[Sequence[Span]], committer: Committer, *, retries: int = 2
     ) -> Iterator[Committed]:
         """Stream the blocks through Ray Data; see `Engine.run`."""
         import ray.data
@@ -107,21 +106,21 @@ class RayEngine(Engine):
             return
         dataset: ray.data.Dataset = ray.data.from_arrow([_table(block) for block in blocks])
         for stage in stages:
-            dataset = self._add(dataset, stage, committer if stage.final else None, len(blocks))
+            dataset = self._add(dataset, stage, committer if stage.final else None, len(blocks), retries)
         yielded = False
         batches: Iterator[Any] = iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
         for batch in batches:
             for row in batch.column("row").to_pylist():
                 result = pickle.loads(row)
-                if isinstance(result, BaseException):
-                    raise RunError(f"a worker could not go on: {type(result).__name__}: {result}") from result
+                if isinstance(result, RunError):
+                    raise result
                 yielded = True
                 yield result
         if not yielded:
             _check_workers(stages)
 
     def _add(
-        self, dataset: ray.data.Dataset, stage: Stage, committer: Committer | None, blocks: int
+        self, dataset: ray.data.Dataset, stage: Stage, committer: Committer | None, blocks: int, retries: int
     ) -> ray.data.Dataset:
         import ray.data
 
@@ -132,12 +131,12 @@ class RayEngine(Engine):
         if where.via is Via.task:
             options["fn_kwargs"] = {"stage": stage, "committer": committer}
             options["compute"] = ray.data.TaskPoolStrategy(size=min(self.workers, blocks))
-            options["max_retries"] = _TASK_RETRIES
+            options["max_retries"] = retries
         else:
             work = _Actor
             options["fn_constructor_kwargs"] = {"stage": stage, "committer": committer}
             options["compute"] = ray.data.ActorPoolStrategy(min_size=where.actors[0], max_size=where.actors[-1])
-            options |= {"max_restarts": -1, "max_task_retries": 1}
+            options |= {"max_restarts": -1, "max_task_retries": retries}
         with warnings.catch_warnings():
             # Retries have no named argument yet in this release of Ray, which is pinned.
             warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
@@ -151,14 +150,14 @@ def _work(batch: pa.Table, stage: Stage, committer: Committer | None) -> pa.Tabl
     run, and goes to the driver as a row, because Ray would drop the block and go on.
     """
     rows = [pickle.loads(row) for row in batch.column("row").to_pylist()]
-    failure = next((row for row in rows if isinstance(row, BaseException)), None)
+    failure = next((row for row in rows if isinstance(row, RunError)), None)
     if failure is not None:
         return _table([failure])
     try:
         run_stage(stage, rows)
         return _table([committer.commit(rows)] if committer else rows)
     except Exception as error:
-        return _table([_picklable(error)])
+        return _table([error if isinstance(error, RunError) else RunError(f"{type(error).__name__}: {error}")])
 
 
 class _Actor:
@@ -172,10 +171,6 @@ class _Actor:
 def _table(rows: Sequence[object]) -> pa.Table:
     """Rows that Ray never looks into: a span with its clips is one value, and cannot be torn."""
     return pa.table({"row": pa.array([pickle.dumps(row, protocol=5) for row in rows], pa.binary())})
-
-
-def _picklable(error: Exception) -> RunError:
-    return RunError(f"{type(error).__name__}: {error}")
 
 
 def _nodes() -> list[dict[str, float]]:
@@ -254,8 +249,10 @@ def _instance(engine: RayEngine) -> Iterator[None]:
             ray.init(address=address, runtime_env={"env_vars": {"PYTHONPATH": _search_path()}}, **quiet)
         except ConnectionError as error:
             raise ConfigError(f"address={address}: expected a running Ray cluster ({error})") from error
-        yield
-        ray.shutdown()
+        try:
+            yield
+        finally:
+            ray.shutdown()
         return
     folder = _session_folder()
     environment = _ENVIRONMENT | {"PYTHONPATH": _search_path()}

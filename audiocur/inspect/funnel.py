@@ -21,7 +21,7 @@ class Line:
     Attributes:
         what: "kept", "rejected by loudness", "failed: not audio".
         count: clips, or recordings on lines that speak of recordings.
-        unit: "clip" or "recording".
+        unit: "clip", "recording", or nothing where only seconds are told.
         seconds: of audio.
     """
 
@@ -32,8 +32,8 @@ class Line:
 
     @property
     def number(self) -> str:
-        """Count and unit, "1 clip"; nothing for a line that counts seconds alone."""
-        return count(self.count, self.unit) if self.count else ""
+        """Count and unit, "1 clip"; nothing for a line of seconds alone."""
+        return count(self.count, self.unit) if self.unit else ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Funnel:
     def lines(self) -> tuple[Line, ...]:
         """Top to bottom: in, out for each reason, kept."""
         recordings = Line("in", self.usable, "recording", self.seconds_in)
-        uncut = (Line("in no clip", 0, "clip", self.uncut_s),) if self.uncut_s else ()
+        uncut = (Line("in no clip", 0, "", self.uncut_s),) if self.uncut_s else ()
         return (recordings, *self.unreadable, *uncut, *self.failed, *self.rejected, self.kept)
 
 
@@ -79,7 +79,7 @@ def funnel(run: Path) -> Funnel:
         sources=pc.count_distinct(spans["source_id"]).as_py(),
         usable=pc.count_distinct(usable["source_id"]).as_py(),
         seconds_in=_sum(usable["duration_s"]),
-        uncut_s=_sum(spans["uncut_s"]),
+        uncut_s=_sum(spans.filter(pc.equal(spans["verdict"], "done"))["uncut_s"]),
         kept=Line("kept", kept.num_rows, "clip", _sum(kept["duration_s"])),
         rejected=_grouped(clips.filter(pc.equal(clips["verdict"], "rejected")), "rejected by ", "rule", "clip"),
         failed=_grouped(_kinds(clips.filter(pc.equal(clips["verdict"], "failed"))), "failed: ", "kind", "clip"),
@@ -100,7 +100,7 @@ def kind_of(reason: str) -> str:
 
 def _kinds(rows: pa.Table) -> pa.Table:
     ops, reasons = rows["op"].to_pylist(), rows["reason"].to_pylist()
-    kinds = [f"{kind_of(reason)} ({op})" for op, reason in zip(ops, reasons, strict=True)]
+    kinds = [kind_of(reason) + (f" ({op})" if op else "") for op, reason in zip(ops, reasons, strict=True)]
     return rows.append_column("kind", pa.array(kinds, pa.string()))
 
 

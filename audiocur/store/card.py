@@ -30,14 +30,7 @@ from {funnel.usable:,} recordings, {funnel.seconds_in / 3600:.2f} h.
 | | number | hours |
 |---|---:|---:|
 {"".join(map(_row, funnel.lines))}
-## Load it
-
-```python
-from datasets import load_dataset
-
-clips = load_dataset("parquet", data_dir="{run.name}/clips")
-```
-
+{_load(run) if splits else ""}
 Any Parquet reader opens `clips/`: one row a clip, its audio in `audio.bytes`. Each column's unit and meaning stand in
 the field metadata of the Parquet schema. `ledger/` has a row for every span of every recording (`clip_id` is null) and
 for every clip ever cut, kept or not, with its verdict, the reason and every measure taken.
@@ -50,6 +43,18 @@ By audiocur {recipe["audiocur"]}, recipe fingerprint `{recipe["fingerprint"]}`:
 see the `license` column.
 """
     write_durably(run / "README.md", text.encode())
+
+
+def _load(run: Path) -> str:
+    return f"""## Load it
+
+```python
+from datasets import load_dataset
+
+clips = load_dataset("parquet", data_dir="{run.name}/clips")
+```
+
+"""
 
 
 def _row(line: Line) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from audiocur.errors import RunError
 from audiocur.records import Clip, Span, Verdict, span_id
 from audiocur.schema import ledger_rows, shard_row
 from audiocur.store.files import write_durably
@@ -45,20 +46,17 @@ class Committed:
     Attributes:
         part: file name of the ledger part.
         spans: the spans it settles.
-        clips, seconds: number and length of the clips cut, by verdict.
-        rules: clips by first rule broken.
-        unexpected: for each op, how many clips and spans failed by a bug of its own, and one such error.
-        tried: how many clips and spans there were in all.
+        clips: clips cut, by verdict.
+        tried: calls of each op.
+        unexpected: how many of them failed by a bug of its own, and one such error each.
     """
 
     part: str
     spans: tuple[SpanOutcome, ...]
     clips: Counter[str]
-    seconds: dict[str, float]
-    rules: Counter[str]
+    tried: Counter[str]
     unexpected: Counter[str]
     examples: dict[str, str]
-    tried: int
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,16 @@ class Committer:
         Args:
             spans: worked through, all of one split.
             replaces: ledger parts that are void once this one is there.
+
+        Raises:
+            RunError: the directory cannot be written (any more).
         """
-        root = Path(self.run)
+        try:
+            return self._commit(Path(self.run), spans, replaces)
+        except OSError as error:
+            raise RunError(f"{self.run} cannot be written: {error.strerror or error}") from error
+
+    def _commit(self, root: Path, spans: Sequence[Span], replaces: Sequence[str]) -> Committed:
         shard = self._write_shard(root, spans)
         names = hashlib.sha256("\n".join(sorted(span.span_id for span in spans)).encode()).hexdigest()[:20]
         part = f"part-{self.epoch:06d}-{names}.parquet"
@@ -152,7 +158,6 @@ def _leaf_names(schema: pa.Schema) -> list[str]:
 
 def _summary(part: str, spans: Sequence[Span]) -> Committed:
     clips = [clip for span in spans for clip in span.clips]
-    seconds = {str(v): sum(clip.duration_s for clip in clips if clip.verdict is v) for v in Verdict}
     rows: list[Span | Clip] = [*spans, *clips]
     failures = [row for row in rows if row.unexpected]
     return Committed(
@@ -169,9 +174,7 @@ def _summary(part: str, spans: Sequence[Span]) -> Committed:
             for span in spans
         ),
         clips=Counter(str(clip.verdict) for clip in clips),
-        seconds=seconds,
-        rules=Counter(clip.rule for clip in clips if clip.rule),
+        tried=sum((span.tried for span in spans), Counter()),
         unexpected=Counter(str(row.op) for row in failures),
         examples={str(row.op): str(row.reason) for row in failures},
-        tried=len(spans) + len(clips),
     )

@@ -31,7 +31,6 @@ class KnownSpan:
     """A span the ledger settles, with its source as it was then."""
 
     outcome: SpanOutcome
-    uri: str
     size: int | None
     mtime_ns: int | None
 
@@ -93,7 +92,7 @@ def known_spans(run: Path) -> Iterator[KnownSpan]:
     Raises:
         OutputError: two parts settle the same span: the ledger has been tampered with.
     """
-    columns = ["span_id", "source_id", "uri", "last", "expected_spans", "verdict", "duration_s", "size", "mtime_ns"]
+    columns = ["span_id", "source_id", "last", "expected_spans", "verdict", "duration_s", "size", "mtime_ns"]
     settled: dict[str, str] = {}
     for part in valid_parts(run):
         spans = pq.ParquetFile(run / "ledger" / part.name).read_row_group(0, columns=columns)
@@ -110,7 +109,7 @@ def known_spans(run: Path) -> Iterator[KnownSpan]:
                 row["verdict"] == "failed",
                 row["duration_s"],
             )
-            yield KnownSpan(outcome, row["uri"], row["size"], row["mtime_ns"])
+            yield KnownSpan(outcome, row["size"], row["mtime_ns"])
 
 
 def read_ledger(run: Path, columns: list[str] | None = None) -> pa.Table:
@@ -125,6 +124,8 @@ def _read_part(path: Path) -> Part | None:
     try:
         metadata = pq.read_metadata(path)
     except pa.ArrowInvalid:  # damaged: its spans count as not done
+        return None
+    if b"audiocur" not in (metadata.metadata or {}):
         return None
     facts = json.loads(metadata.metadata[b"audiocur"])
     return Part(path.name, facts["epoch"], facts["shard"], tuple(facts["replaces"]))

@@ -45,6 +45,8 @@ def _plain(value: Any) -> Any:
 def fingerprint(recipe: Mapping[str, Any]) -> str:
     """Hash of everything in a recipe that decides the result."""
     decisive = {key: value for key, value in recipe.items() if key not in _ELSEWHERE}
+    # The first rule broken is the one that is named, so their order counts.
+    decisive["keep"] = list(recipe.get("keep", {}).items())
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -79,8 +81,10 @@ def claim(run: Path, recipe: Mapping[str, Any]) -> bool:
     resumed = path.exists()
     if resumed:
         there = yaml.safe_load(path.read_text())
+        if not isinstance(there, dict) or "fingerprint" not in there:
+            raise OutputError(f"output.path={run}: its recipe.yaml is none of audiocur's; expected a new directory")
         if there["fingerprint"] != recipe["fingerprint"]:
-            shown = "; ".join(differences(there, recipe)[:5])
+            shown = "; ".join(differences(there, recipe)[:5]) or "the same rules in another order"
             raise OutputError(f"output.path={run}: it holds another recipe's run ({shown}); expected a new directory")
     elif run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise OutputError(f"output.path={run}: expected a new or empty directory, or a run to go on with")

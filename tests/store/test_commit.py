@@ -3,9 +3,11 @@ from __future__ import annotations
 import hashlib
 import json
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from audiocur.errors import RunError
 from audiocur.schema import clips_schema, ledger_schema
 from audiocur.stage import run_stage
 from audiocur.store.commit import Committer
@@ -45,7 +47,7 @@ def test_a_commit_leaves_a_shard_and_a_ledger_part(tmp_path, committer, worked):
         (False, "kept"),
         (False, "failed"),
     ] * 2
-    assert (committed.clips["kept"], committed.seconds["kept"], committed.unexpected["start"]) == (2, 10.0, 2)
+    assert (committed.clips["kept"], committed.tried["start"], committed.unexpected["start"]) == (2, 4, 2)
 
 
 def test_a_shard_holds_the_audio_and_what_hubs_read(tmp_path, committer, worked):
@@ -126,3 +128,14 @@ def test_orphans_and_unfinished_files_are_swept(tmp_path, committer, worked):
     assert not orphan.exists()
     assert not unfinished.exists()
     assert [part.name for part in valid_parts(tmp_path)] == [kept.part]
+
+
+def test_a_part_that_is_not_ours_is_void(tmp_path, committer):
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "ledger/part-x.parquet")
+    assert valid_parts(tmp_path) == []
+
+
+def test_a_directory_that_cannot_be_written_is_said(tmp_path, committer, worked):
+    (tmp_path / "clips").touch()
+    with pytest.raises(RunError, match="cannot be written: "):
+        committer.commit(worked())

@@ -49,3 +49,15 @@ def test_a_file_in_its_place_is_refused(tmp_path):
         claim(tmp_path / "file", RECIPE)
     with pytest.raises(OutputError, match="cannot be written"):
         claim(tmp_path / "file" / "below", RECIPE)
+
+
+def test_the_order_of_rules_counts():
+    rules = {"a": {"column": "x"}, "b": {"column": "y"}}
+    assert fingerprint({"keep": rules}) != fingerprint({"keep": dict(reversed(rules.items()))})
+
+
+def test_a_recipe_of_something_else_is_refused(tmp_path):
+    for content in ("", "a: b", "- 1"):
+        (tmp_path / "recipe.yaml").write_text(content)
+        with pytest.raises(OutputError, match="none of audiocur's"):
+            claim(tmp_path, RECIPE)
