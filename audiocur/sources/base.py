@@ -1,12 +1,10 @@
 """What every source of recordings can do: list them cheaply, and read the tags of those a run needs."""
 # Names of files are bytes here, and pathlib has no notion of those.
-# ruff: noqa: PTH100, PTH111, PTH114, PTH116
+# ruff: noqa: PTH100, PTH111
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +17,7 @@ from audiocur.errors import SourceError
 from audiocur.op import require
 from audiocur.records import Source, source_id
 from audiocur.sources import selection, tags
+from audiocur.sources.files import examine
 
 # `SourceSet.list` hides the built-in of that name from annotations inside the class.
 Words = list[str]
@@ -175,35 +174,3 @@ def local_path(path: str, expected: str) -> bytes:
     if "://" in path:
         raise SourceError(f"source.path={path}: only local paths can be opened yet")
     return os.fsencode(os.path.abspath(os.path.expanduser(path)))
-
-
-def examine(path: bytes) -> tuple[os.stat_result, None] | tuple[None, str]:
-    """What the file system says of a file, or why it cannot be read, in a few words.
-
-    >>> examine(b"/no/such/file.wav")
-    (None, 'no such file')
-    """
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        return None, trouble(error, path)
-    if stat.S_ISDIR(found.st_mode):
-        return None, "a folder, not a file"
-    if not stat.S_ISREG(found.st_mode):
-        return None, "not a regular file"
-    return found, None
-
-
-def trouble(error: OSError | ValueError, path: bytes) -> str:
-    """What stands in the way of a file or folder, in a few words.
-
-    >>> trouble(PermissionError(13, "Permission denied"), b"song.wav")
-    'permission denied'
-    """
-    if not isinstance(error, OSError):
-        return "not a name a file can have"
-    if error.errno == errno.ELOOP:
-        return "symbolic link loop"
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return "broken symbolic link" if os.path.islink(path) else "no such file"
-    return (error.strerror or str(error)).lower()

@@ -14,7 +14,8 @@ from typing import ClassVar, NamedTuple
 
 from audiocur.errors import SourceError
 from audiocur.op import require
-from audiocur.sources.base import Found, SourceSet, Words, local_path, trouble
+from audiocur.sources.base import Found, SourceSet, Words, local_path
+from audiocur.sources.files import trouble
 
 #: Containers that soundfile or PyAV opens; of video, its sound.
 SUFFIXES = (
@@ -119,7 +120,7 @@ class _Walk:
         if entry.name.startswith(b"."):
             self.ignored["hidden"] += 1
         elif entry.is_symlink():
-            yield from self._of_link(place, entry)
+            yield from self._of_link(place, entry, sidecar)
         elif entry.is_dir(follow_symlinks=False):
             self.real.extend(self._below(place, entry))
         elif self._is_recording(entry.name):
@@ -127,7 +128,7 @@ class _Walk:
         elif not sidecar:
             self._ignore(entry.name)
 
-    def _of_link(self, place: _Place, link: os.DirEntry[bytes]) -> Iterator[Found]:
+    def _of_link(self, place: _Place, link: os.DirEntry[bytes], sidecar: bool) -> Iterator[Found]:
         try:
             folder, problem = stat.S_ISDIR(os.stat(link.path).st_mode), None
         except OSError as error:
@@ -138,7 +139,7 @@ class _Walk:
         # A broken link without a suffix may have been a folder of recordings: it is not passed over.
         elif self._is_recording(link.name) or (problem and b"." not in link.name):
             yield Found(place.uri + link.name, link.path, problem)
-        else:
+        elif not sidecar:
             self._ignore(link.name)
 
     def _below(self, place: _Place, entry: os.DirEntry[bytes]) -> Iterator[_Place]:

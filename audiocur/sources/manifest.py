@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from audiocur.errors import SourceError
 from audiocur.records import TAGS
-from audiocur.sources.base import Fields, Found, SourceSet, local_path, trouble
-from audiocur.sources.tables import READERS, plain_name, uri_column
+from audiocur.sources.base import Fields, Found, SourceSet, local_path
+from audiocur.sources.files import open_regular, shown, trouble
+from audiocur.sources.tables import READERS, ColumnError, plain_name, uri_column
 from audiocur.sources.tags import as_text
 
 _ROWS_AT_ONCE = 10_000
@@ -30,8 +31,8 @@ class Manifest(SourceSet):
 
     A column `path` or `uri` (the former, where there are both) says where the recording is, relative to the manifest's
     own folder or absolute. Columns title, artist, album, genre and license override the tags of the file; all others
-    are carried along as meta columns, nested values as JSON text. A file that is not there is a source with a
-    `problem`; a recording named twice is a mistake.
+    are carried along as meta columns, nested values as JSON text. A column without a name is left out: pandas writes
+    its index so. A file that is not there is a source with a `problem`; a recording named twice is a mistake.
 
     Attributes:
         path: the table, of a kind that its suffix tells.
@@ -61,7 +62,7 @@ class Manifest(SourceSet):
             uri = self._uri(row[uris], number)
             before = first.setdefault(uri, number)
             if before != number:
-                raise SourceError(f"{self.place}: rows {before} and {number} name the same recording, {_shown(uri)}")
+                raise SourceError(f"{self.place}: rows {before} and {number} name the same recording, {shown(uri)}")
             known: dict[str, Any] = {tag: as_text(row[column]) for tag, column in tags.items()}
             known["meta"] = {name: row[column] for column, name in meta.items()}
             yield Found(uri, os.path.join(folder, self._local(uri, number)), known=known)
@@ -77,13 +78,16 @@ class Manifest(SourceSet):
         if suffix not in READERS:
             raise SourceError(f"{self.place}: expected a file that ends in {', '.join(READERS)}")
         try:
-            with open(path, "rb") as file:
+            with open_regular(path) as file:
                 table = READERS[suffix](file)
         except OSError as error:
             raise SourceError(f"{self.place}: {trouble(error, path)}") from error
-        except (pa.ArrowException, ValueError) as error:
-            said = " ".join(str(error).split())
+        except ColumnError as error:
+            raise SourceError(f"{self.place}: {error}") from error
+        except (pa.ArrowException, ValueError, RecursionError) as error:
+            said = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
             raise SourceError(f"{self.place}: not a {suffix} file that can be read: {said}") from error
+        table = table.select([index for index, name in enumerate(table.column_names) if plain_name(name)])
         self._check_names(table.column_names)
         return table
 
@@ -129,10 +133,5 @@ class Manifest(SourceSet):
             return uri
         path = unquote_to_bytes(uri[scheme.end() :].removeprefix(b"localhost"))
         if scheme[1].lower() != b"file" or not path.startswith(b"/"):
-            raise SourceError(f"{self.place}: row {number} names {_shown(uri)}: only local paths can be opened yet")
+            raise SourceError(f"{self.place}: row {number} names {shown(uri)}: only local paths can be opened yet")
         return path
-
-
-def _shown(uri: bytes) -> str:
-    """A URI on one line."""
-    return " ".join(uri.decode("utf-8", "backslashreplace").split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,16 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from audiocur.records import TAGS
-from audiocur.sources.tags import as_text
+from audiocur.sources.tags import as_text, json_fault
+
+#: What else may stand between columns, whatever the suffix promises: spreadsheets write ";" where "," is decimal.
+_DELIMITERS = (",", ";", "\t", "|")
+
+_MAX_HEADER_BYTES = 1 << 20
+
+
+class ColumnError(ValueError):
+    """A table that can be read, with a column of which nothing can be made."""
 
 
 def plain_name(column: str) -> str:
@@ -37,12 +47,14 @@ def uri_column(columns: Sequence[str]) -> str | None:
 
 
 def read_csv(file: BinaryIO, delimiter: str = ",") -> pa.Table:
-    """A CSV file with a header; types are inferred, an empty field is null."""
-    lines = (line.decode("utf-8-sig", "replace") for line in file)
-    header = next(csv.reader(lines, delimiter=delimiter), [])
-    types: dict[str, pa.DataType] = {name: pa.string() for name in header if plain_name(name) in TAGS}
-    # Names of files need not be UTF-8.
-    types |= {name: pa.binary() for name in [uri_column(header)] if name is not None}
+    """A CSV file with a header; types are inferred, an empty field is null.
+
+    Where no column is a path, another delimiter by which one would be takes over.
+    """
+    delimiter, header = _header(file, delimiter)
+    uri = uri_column(header)
+    # Names of files need not be UTF-8; that tags must be is looked into below, where the row can be told.
+    types = {name: pa.binary() for name in header if name == uri or plain_name(name) in TAGS}
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     # Types are told from the first block: of the whole file, where that can be.
@@ -53,8 +65,10 @@ def read_csv(file: BinaryIO, delimiter: str = ",") -> pa.Table:
         convert_options=pyarrow.csv.ConvertOptions(column_types=types),
     )
     for index, column in enumerate(table.schema):
-        if pa.types.is_string(column.type):
-            values = table.column(index)
+        values = table.column(index)
+        if pa.types.is_binary(column.type) and column.name != uri:
+            values = _text(column.name, values)
+        if pa.types.is_string(values.type):
             table = table.set_column(index, column.name, pc.if_else(pc.equal(values, ""), None, values))
     return _flat(table)
 
@@ -73,13 +87,13 @@ def read_jsonl(file: BinaryIO) -> pa.Table:
         for name, values in columns.items():
             values.append(row.get(name))
     uri = uri_column(list(columns))
-    return pa.table({name: _array(values, name == uri, plain_name(name) in TAGS) for name, values in columns.items()})
+    return pa.table({name: _array(name, values, name == uri) for name, values in columns.items()})
 
 
 def read_parquet(file: BinaryIO) -> pa.Table:
     """A Parquet file; nested columns become JSON text."""
     parquet = pyarrow.parquet.ParquetFile(file)
-    _refuse_bytes(parquet.schema_arrow)  # before gigabytes of audio are read
+    _refuse(parquet.schema_arrow)  # before gigabytes of audio are read
     return _flat(parquet.read())
 
 
@@ -93,23 +107,58 @@ READERS: Mapping[str, Callable[[BinaryIO], pa.Table]] = {
 }
 
 
+def _header(file: BinaryIO, expected: str) -> tuple[str, list[str]]:
+    """The delimiter and the names of the columns."""
+    text = file.read(_MAX_HEADER_BYTES).decode("utf-8-sig", "surrogateescape")
+    names = _names(text, expected)
+    if uri_column(names) is None:
+        for delimiter in _DELIMITERS:
+            others = _names(text, delimiter)
+            if uri_column(others) is not None:
+                return delimiter, others
+    return expected, names
+
+
+def _names(text: str, delimiter: str) -> list[str]:
+    try:
+        names = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+        "".join(names).encode()
+    except csv.Error as error:
+        raise ValueError(f"the header: {error}") from error
+    except UnicodeEncodeError as error:
+        raise ValueError("the header is not UTF-8") from error
+    return names
+
+
+def _text(name: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        return values.cast(pa.string())
+    except pa.ArrowInvalid:
+        for number, value in enumerate(values, start=1):
+            try:
+                (value.as_py() or b"").decode()
+            except UnicodeDecodeError as error:
+                raise ValueError(f"column {name!r}, row {number}: not UTF-8") from error
+        raise
+
+
 def _json_rows(file: BinaryIO) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(file, start=1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line.strip())
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"line {number}: {error}") from error
+            raise ValueError(f"line {number}: {json_fault(error)}") from error
         if not isinstance(row, dict):
             raise ValueError(f"line {number}: expected a JSON object")
         yield row
 
 
-def _array(values: list[Any], uri: bool, tag: bool) -> pa.Array:
+def _array(name: str, values: list[Any], uri: bool) -> pa.Array:
     if uri:
-        return pa.array([_path(value, number) for number, value in enumerate(values, start=1)], pa.binary())
-    if tag:
+        return pa.array([_path(name, value, number) for number, value in enumerate(values, start=1)], pa.binary())
+    if plain_name(name) in TAGS:
         return pa.array(map(as_text, values), pa.string())
     if not any(isinstance(value, dict | list | str) for value in values):
         try:
@@ -120,17 +169,25 @@ def _array(values: list[Any], uri: bool, tag: bool) -> pa.Array:
     return pa.array(map(_json_text, values), pa.string())
 
 
-def _path(value: Any, number: int) -> bytes | None:
+def _path(name: str, value: Any, number: int) -> bytes | None:
+    if isinstance(value, list | dict):
+        raise _nested(name, lists=isinstance(value, list))
+    if value is not None and not isinstance(value, str):
+        raise ColumnError(f"row {number} names no recording: expected a path, found {value!r}")
     # Python writes a name that is not UTF-8 with lone surrogates.
     try:
-        return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else None
+        return value.encode("utf-8", "surrogateescape") if value is not None else None
     except UnicodeEncodeError as error:
         raise ValueError(f"row {number}: the path {value!r} is not valid text") from error
 
 
+def _nested(name: str, *, lists: bool) -> ColumnError:
+    return ColumnError(f"column {name} holds {'lists' if lists else 'objects'}; expected text")
+
+
 def _flat(table: pa.Table) -> pa.Table:
     """The table with scalar columns only, of types that Python has values for."""
-    _refuse_bytes(table.schema)
+    _refuse(table.schema)
     for index, column in enumerate(table.schema):
         values, kind = table.column(index), column.type
         if pa.types.is_nested(kind):
@@ -149,11 +206,13 @@ def _simple(kind: pa.DataType) -> pa.DataType:
     return pa.timestamp("us", kind.tz) if pa.types.is_timestamp(kind) else kind
 
 
-def _refuse_bytes(schema: pa.Schema) -> None:
+def _refuse(schema: pa.Schema) -> None:
     uri = uri_column(schema.names)
     for column in schema:
+        if column.name == uri and pa.types.is_nested(column.type):
+            raise _nested(column.name, lists=not pa.types.is_struct(column.type) and not pa.types.is_map(column.type))
         if column.name != uri and "binary" in str(column.type):
-            raise ValueError(f"column {column.name!r} holds bytes, or text that is not UTF-8; expected numbers or text")
+            raise ColumnError(f"column {column.name!r} holds bytes; expected numbers or text")
 
 
 def _json_text(value: Any) -> str | None:

@@ -1,11 +1,12 @@
 """Title, artist, album, genre and licence of a recording: from the file's own tags and from a sidecar."""
 # Names of files are bytes here, and pathlib has no notion of those.
-# ruff: noqa: PTH119, PTH122
+# ruff: noqa: PTH114, PTH119, PTH122
 
 from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
 import struct
@@ -19,6 +20,7 @@ from mutagen.wave import WAVE
 
 from audiocur.errors import RowError
 from audiocur.records import TAGS, Source
+from audiocur.sources.files import open_regular, shown, trouble
 
 #: Names a tag goes by in Vorbis comments, APEv2, MP4 and ASF, the most telling first.
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -34,12 +36,19 @@ _INFO = {b"INAM": "title", b"IART": "artist", b"IPRD": "album", b"IGNR": "genre"
 _UNREADABLE = (mutagen.MutagenError, struct.error, IndexError, KeyError, ValueError)
 
 
+#: A tag is copied into every clip's row: what a file says beyond so many characters is left off.
+MAX_CHARACTERS = 1000
+
+_MAX_SIDECAR_BYTES = 1_000_000
+
+
 def read_tags(source: Source) -> Source:
     """The source with its tags: those of the file, overridden by a sidecar, overridden by what the source has already.
 
     The sidecar of ``song.flac`` is ``song.json`` or ``song.flac.json``, the latter first: a JSON object, of which the
-    five tags count. A sidecar that cannot be understood, or a file that cannot be opened, becomes the `problem`; tags
-    that cannot be read are null.
+    five tags count; JSON that is no object belongs to some other program and is passed over. A sidecar that is no JSON,
+    is longer than 1 MB or cannot be opened, or a file that cannot be opened, becomes the `problem`; tags that cannot be
+    read are null.
     """
     given = {tag: value for tag in TAGS if (value := getattr(source, tag)) is not None}
     if source.problem is not None or len(given) == len(TAGS):
@@ -51,49 +60,87 @@ def read_tags(source: Source) -> Source:
 
 
 def as_text(value: Any) -> str | None:
-    r"""A tag's value as one line of valid text, null where it says nothing; lists are joined by commas.
+    r"""A tag's value as one line of valid text, null where it says nothing.
 
-    >>> as_text(["Rock", " Pop\n"]), as_text(1999), as_text("\x00")
-    ('Rock, Pop', '1999', None)
+    Lists are joined by commas, and text ends after `MAX_CHARACTERS`.
+
+    >>> as_text(["Rock", " Pop\n"]), as_text(1999), as_text("\x00"), as_text(float("nan"))
+    ('Rock, Pop', '1999', None, None)
     """
-    if value is None:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if isinstance(value, list | tuple):
-        return ", ".join(filter(None, map(as_text, value))) or None
-    text = json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | bool) else str(value)
-    valid = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text).encode("utf-8", "backslashreplace").decode()
-    return " ".join(valid.split()) or None
+        text = ", ".join(filter(None, map(as_text, value)))
+    else:
+        plain = json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | bool) else str(value)
+        valid = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", plain).encode("utf-8", "backslashreplace").decode()
+        text = " ".join(valid.split())
+    return text[:MAX_CHARACTERS].rstrip() or None
+
+
+def json_fault(error: ValueError | RecursionError) -> str:
+    """What is wrong with JSON, in a few words.
+
+    >>> try:
+    ...     json.loads('{"title": }')
+    ... except ValueError as error:
+    ...     json_fault(error)
+    'Expecting value at column 11'
+    """
+    if isinstance(error, json.JSONDecodeError):
+        line = f"line {error.lineno}, " if error.lineno > 1 else ""
+        return f"{error.msg.removesuffix(' at').rstrip(': ')} at {line}column {error.colno}"
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8"
+    # Python refuses to read an integer of thousands of digits.
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number too large"
 
 
 def _of_sidecar(path: bytes) -> dict[str, str]:
     tags: dict[str, str] = {}
     for sidecar in (os.path.splitext(path)[0] + b".json", path + b".json"):
-        shown = os.path.basename(sidecar).decode("utf-8", "backslashreplace")
-        try:
-            with open(sidecar, "rb") as file:
-                said = json.loads(file.read())
-        except (FileNotFoundError, IsADirectoryError):
-            continue
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:  # the recording's own name is nearly as long as names can be
-                continue
-            raise RowError(f"sidecar {shown} cannot be read: {(error.strerror or str(error)).lower()}") from error
-        except (ValueError, RecursionError) as error:
-            raise RowError(f"sidecar {shown} is not valid JSON: {error}") from error
-        if not isinstance(said, dict):
-            raise RowError(f"sidecar {shown} is not a JSON object")
-        tags |= _said(said.get(tag) for tag in TAGS)
+        content = _content(sidecar)
+        if content is not None:
+            tags |= _of_json(content, shown(os.path.basename(sidecar)))
     return tags
+
+
+def _content(sidecar: bytes) -> bytes | None:
+    name = shown(os.path.basename(sidecar))
+    try:
+        with open_regular(sidecar) as file:
+            content = file.read(_MAX_SIDECAR_BYTES + 1)
+    except IsADirectoryError:
+        return None
+    except OSError as error:
+        absent = isinstance(error, FileNotFoundError) and not os.path.islink(sidecar)
+        # The recording's own name may be nearly as long as names can be.
+        if absent or error.errno == errno.ENAMETOOLONG:
+            return None
+        raise RowError(f"sidecar cannot be read: {name}: {trouble(error, sidecar)}") from error
+    if len(content) > _MAX_SIDECAR_BYTES:
+        raise RowError(f"sidecar cannot be read: {name}: larger than 1 MB")
+    return content
+
+
+def _of_json(content: bytes, name: str) -> dict[str, str]:
+    if not content.strip():
+        raise RowError(f"sidecar is not valid JSON: {name}: empty")
+    try:
+        said = json.loads(content)
+        return _said(said.get(tag) for tag in TAGS) if isinstance(said, dict) else {}
+    except (ValueError, RecursionError) as error:
+        raise RowError(f"sidecar is not valid JSON: {name}: {json_fault(error)}") from error
 
 
 def _of_file(path: bytes) -> dict[str, str]:
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             media = mutagen.File(file)
             if media is None or media.tags is None:
                 return _of_riff(file) if isinstance(media, WAVE) else {}
     except OSError as error:
-        raise RowError((error.strerror or str(error)).lower()) from error
+        raise RowError(trouble(error, path)) from error
     except _UNREADABLE:
         return {}
     if isinstance(media.tags, ID3Tags):

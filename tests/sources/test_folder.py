@@ -101,6 +101,13 @@ def test_sidecars_are_not_counted_as_ignored(tmp_path: Path) -> None:
     assert Folder(path=str(tmp_path)).list().ignored == {".json": 1}
 
 
+def test_linked_sidecars_are_not_counted_as_ignored(tmp_path: Path) -> None:
+    fill(tmp_path, "a.wav", "b.wav", "tags/a.json")
+    (tmp_path / "a.json").symlink_to("tags/a.json")
+    (tmp_path / "b.wav.json").symlink_to("nowhere")
+    assert Folder(path=str(tmp_path)).list().ignored == {".json": 1}  # the one in tags
+
+
 def test_links_are_followed(tmp_path: Path) -> None:
     fill(tmp_path / "elsewhere", "a.wav", "inner/b.wav")
     library = fill(tmp_path / "library", "c.wav")
@@ -167,6 +174,14 @@ def test_a_file_that_cannot_be_read_is_told_when_its_tags_are(unprivileged: Path
     folder = Folder(path=str(unprivileged))
     (source,) = folder.list().sources
     assert folder.read_tags(source).problem == "permission denied"
+
+
+def test_a_sidecar_that_cannot_be_read_is_told(unprivileged: Path) -> None:
+    fill(unprivileged, "a.wav", "a.json")
+    (unprivileged / "a.json").chmod(0)
+    folder = Folder(path=str(unprivileged))
+    (source,) = folder.list().sources
+    assert folder.read_tags(source).problem == "sidecar cannot be read: a.json: permission denied"
 
 
 def test_include_and_exclude(tmp_path: Path) -> None:

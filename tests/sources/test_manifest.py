@@ -17,6 +17,7 @@ import soundfile
 from audiocur.errors import SourceError
 from audiocur.records import Source, source_id
 from audiocur.sources import Manifest
+from audiocur.sources.tags import MAX_CHARACTERS
 
 Writer = Callable[[Path, list[Mapping[str, Any]]], Path]
 
@@ -233,9 +234,14 @@ def test_mistakes_that_the_user_can_mend(tmp_path: Path) -> None:
     [
         ("m.csv", b"", "Empty CSV file"),
         ("m.csv", b"path,x\na,1\nb,2,3\n", "Expected 2 columns, got 3"),
-        ("m.csv", b"path,x\na,caf\xe9\n", "column 'x' holds bytes, or text that is not UTF-8"),
-        ("m.csv", b"path,title\na,caf\xe9\n", "invalid UTF8 data"),
-        ("m.jsonl", b'{"path": "a"}\n{"path": \n', "line 2: Expecting value"),
+        ("m.csv", b"path,x\na,caf\xe9\n", "column 'x', row 1: not UTF-8"),
+        ("m.csv", b"path,title\na,cafe\nb,\nc,caf\xe9\n", "column 'title', row 3: not UTF-8"),
+        ("m.csv", b"path,caf\xe9\na,b\n", "the header is not UTF-8"),
+        ("m.csv", "path,x\na,1\n".encode("utf-16"), "the header is not UTF-8"),
+        ("m.csv", b'"' + b"x" * 200_000, "the header: field larger than field limit"),
+        ("m.jsonl", b'{"path": "a"}\n{"path": "b", "x": "caf\xe9"}\n', "line 2: not UTF-8"),
+        ("m.jsonl", b'{"path": "a", "x": ' + b"[" * 100_000 + b"\n", "line 1: nested too deeply"),
+        ("m.jsonl", b'{"path": "a"}\n{"path": \n', "line 2: Expecting value at column 9"),
         ("m.jsonl", b'{"path": "a"}\n["b"]\n', "line 2: expected a JSON object"),
         ("m.jsonl", b'{"path": "a"}\n{"path": "\\ud800"}\n', "row 2: the path '\\ud800' is not valid text"),
         ("m.parquet", b"not parquet", "Parquet"),
@@ -251,6 +257,69 @@ def test_audio_in_the_table_itself_is_refused(tmp_path: Path) -> None:
     table = pa.table({"path": ["a.wav"], "audio": pa.array([{"bytes": b"RIFF", "path": "a.wav"}])})
     pyarrow.parquet.write_table(table, tmp_path / "m.parquet")
     assert "column 'audio' holds bytes" in refused(tmp_path / "m.parquet")
+
+
+def test_rows_too_deep_to_make_text_of_are_refused(tmp_path: Path) -> None:
+    # Deeper than a tag can be made text of, yet not too deep for JSON to be read, somewhere on the way.
+    said = set()
+    for depth in range(300, 1000, 20):
+        path = text(tmp_path / "m.jsonl", '{"title": ' + "[" * depth + "1" + "]" * depth + "}")
+        said.add(refused(path).removeprefix("not a .jsonl file that can be read: "))
+    assert said <= {"expected a column path or uri, found title", "nested too deeply", "line 1: nested too deeply"}
+    assert "nested too deeply" in said
+
+
+def test_paths_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    rows: list[Mapping[str, Any]] = [{"Path": ["a.wav"]}]
+    for path in (write_jsonl(tmp_path / "m", rows), write_parquet(tmp_path / "m", rows)):
+        assert refused(path) == "column Path holds lists; expected text"
+    rows = [{"path": {"local": "a.wav"}}]
+    for path in (write_jsonl(tmp_path / "m", rows), write_parquet(tmp_path / "m", rows)):
+        assert refused(path) == "column path holds objects; expected text"
+    for path in (write_jsonl(tmp_path / "m", [{"path": 5}]), write_parquet(tmp_path / "m", [{"path": 5}])):
+        assert refused(path) == "row 1 names no recording: expected a path, found 5"
+
+
+def test_a_manifest_that_is_no_regular_file_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.csv")
+    assert refused(tmp_path / "m.csv") == "not a regular file"
+    (tmp_path / "m.jsonl").mkdir()
+    assert refused(tmp_path / "m.jsonl") == "a folder, not a file"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_other_delimiters_are_recognised(library: Path, suffix: str, delimiter: str) -> None:
+    lines = ["n,Path,title", "1,a.wav,A", "2,sub/b.wav,"]
+    path = text(library / f"m.{suffix}", "\n".join(line.replace(",", delimiter) for line in lines))
+    sources, types = read(path)
+    assert [(each.uri, each.title, each.meta["n"]) for each in sources] == [("a.wav", "A", 1), ("sub/b.wav", None, 2)]
+    assert types == {"n": pa.int64()}
+
+
+def test_a_header_as_wide_as_headers_can_be(library: Path) -> None:
+    names = ",".join(f"column_{number:09}" for number in range(8000))
+    sources, types = read(text(library / "m.csv", f"path,{names}\na.wav{',1' * 8000}\n"))
+    assert (len(sources), len(types)) == (1, 8000)
+
+
+def test_line_ends_of_old(library: Path) -> None:
+    sources, _ = read(text(library / "m.csv", "path,title\ra.wav,A\rsub/b.wav,B\r"))
+    assert [(each.uri, each.title) for each in sources] == [("a.wav", "A"), ("sub/b.wav", "B")]
+
+
+def test_columns_without_a_name_are_left_out(library: Path) -> None:
+    # as `pandas.DataFrame.to_csv` writes its index, and a spreadsheet columns it once had
+    sources, types = read(text(library / "m.csv", ",path,plays,, \n0,a.wav,7,,\n1,sub/b.wav,8,,\n"))
+    assert [each.meta for each in sources] == [{"plays": 7}, {"plays": 8}]
+    assert types == {"plays": pa.int64()}
+
+
+def test_tags_have_a_length_they_do_not_exceed_in_a_table_either(library: Path) -> None:
+    rows = [{"path": "a.wav", "title": "t" * 5000, "note": "n" * 5000}]
+    for write in (write_csv, write_jsonl, write_parquet):
+        (source,), _ = read(write(library / "m", rows))
+        assert (source.title, source.meta["note"]) == ("t" * MAX_CHARACTERS, "n" * 5000)
 
 
 def test_a_folder_or_a_name_that_cannot_be_is_a_row(library: Path) -> None:
