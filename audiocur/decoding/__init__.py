@@ -46,7 +46,8 @@ def decode(
 
     Raises:
         RowError: what `read_header` raises; the data within is damaged; or, unless `keep_truncated`, it ends before
-            the length that the header promises.
+            the length that the header promises, or before the last page of an Ogg. ADTS and some others promise none:
+            see `extent.measure`.
     """
     with open_file(path) as file, Recording(file, limits or Limits()) as recording:
         samples, ended = recording.read(start_sample, num_samples)

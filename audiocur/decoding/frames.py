@@ -9,6 +9,9 @@ _V1_LAYER3 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _V1_LAYER2 = (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384)
 _V2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
+_FLAC_RATES_HZ = dict(
+    enumerate((88_200, 176_400, 192_000, 8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000), 1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,26 @@ def find_mpeg(data: bytes) -> tuple[int, MpegFrame] | None:
     return None
 
 
+def is_ac3(head: bytes) -> bool:
+    """Whether AC-3 or E-AC-3 begins: its sync word, and another one within the longest frame there is."""
+    return head.startswith(b"\x0b\x77") and head.find(b"\x0b\x77", 7, 4_100) > 0
+
+
+def is_latm(head: bytes) -> bool:
+    """Whether AAC in LATM begins: three frames in a row, by the sync word and length of each."""
+    at = 0
+    for _ in range(3):
+        if len(head) < at + 3 or head[at] != 0x56 or head[at + 1] & 0xE0 != 0xE0:
+            return False
+        at += 3 + ((head[at + 1] & 0x1F) << 8 | head[at + 2])
+    return True
+
+
+def is_transport_stream(head: bytes) -> bool:
+    """Whether an MPEG transport stream begins: five packets of 188 bytes, or of 192 with a time code before each."""
+    return any(head[first : first + 5 * step : step] == b"\x47" * 5 for first, step in ((0, 188), (4, 192)))
+
+
 def xing_samples(data: bytes, frame: MpegFrame) -> int | None:
     """The exact length that a Xing or Info header in the first MP3 frame promises, encoder delay and padding taken off.
 
@@ -77,16 +100,29 @@ def xing_samples(data: bytes, frame: MpegFrame) -> int | None:
     return num_samples if num_samples > 0 else None
 
 
-def flac_end(tail: bytes, block_samples: int) -> int | None:
-    """Where the last FLAC frame in the end of a file ends, in samples, by its own header (RFC 9639, section 9.1)."""
+@dataclass(frozen=True, slots=True)
+class FlacFrame:
+    """What the header of one frame of FLAC says; its rate may be null, for that of the file.
+
+    Attributes:
+        end_sample: where it ends in the recording.
+    """
+
+    end_sample: int
+    rate_hz: int | None
+    channels: int
+
+
+def last_flac_frame(tail: bytes, block_samples: int) -> FlacFrame | None:
+    """The last FLAC frame in the end of a file, by its own header (RFC 9639, section 9.1)."""
     for sync in reversed(list(re.finditer(rb"\xff[\xf8\xf9]", tail))):
-        end = _flac_frame_end(tail[sync.start() : sync.start() + 17], block_samples)
-        if end is not None:
-            return end
+        frame = _flac_frame(tail[sync.start() : sync.start() + 17], block_samples)
+        if frame is not None:
+            return frame
     return None
 
 
-def _flac_frame_end(header: bytes, block_samples: int) -> int | None:
+def _flac_frame(header: bytes, block_samples: int) -> FlacFrame | None:
     ones = 8 - (header[4] ^ 0xFF).bit_length() if len(header) == 17 else 8
     if ones in (1, 8) or header[3] & 1:
         return None
@@ -100,10 +136,13 @@ def _flac_frame_end(header: bytes, block_samples: int) -> int | None:
         at += code - 5
     else:
         samples = 192 if code == 1 else 144 << code if code < 6 else 1 << code
-    at += {12: 1, 13: 2, 14: 2}.get(header[2] & 15, 0)
+    unit_hz, width = {12: (1000, 1), 13: (1, 2), 14: (10, 2)}.get(header[2] & 15, (0, 0))
+    rate_hz = int.from_bytes(header[at : at + width], "big") * unit_hz or _FLAC_RATES_HZ.get(header[2] & 15)
+    at += width
     if code == 0 or _crc8(header[:at]) != header[at]:
         return None
-    return (number if header[1] & 1 else number * block_samples) + samples
+    start = number if header[1] & 1 else number * block_samples
+    return FlacFrame(start + samples, rate_hz, header[3] // 16 + 1 if header[3] < 0x80 else 2)
 
 
 def _crc8(data: bytes) -> int:

@@ -17,16 +17,12 @@ from audiocur.decoding.pcm import PcmReader
 from audiocur.decoding.sniff import identify
 from audiocur.decoding.stream import StreamReader, UncountableError
 from audiocur.errors import RowError
+from audiocur.sources.files import trouble
 
-_REASONS = {
-    errno.ENOENT: "no such file",
-    errno.ENOTDIR: "no such file",
-    errno.EACCES: "permission denied",
-    errno.EPERM: "permission denied",
-    errno.EISDIR: "is a directory",
-    errno.ELOOP: "its symbolic links form a loop",
-    errno.ENAMETOOLONG: "its name is too long",
-}
+#: Another attempt to open the file would end the same way; ENXIO is a socket.
+_LASTING = frozenset(
+    (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO)
+)
 
 _MIN_BYTES_PER_S = 50  # less than any codec needs, even for silence: lengths beyond it are lies
 
@@ -42,15 +38,15 @@ def open_file(path: bytes | str) -> Iterator[BufferedReader]:
         # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno in _REASONS:
-            raise RowError(_REASONS[error.errno]) from None
+        if error.errno in _LASTING:
+            raise RowError(trouble(error, os.fsencode(path))) from None
         raise
-    except ValueError:
-        raise RowError("no such file: its name holds a null byte") from None
+    except ValueError as error:  # a NUL in the name
+        raise RowError(trouble(error, os.fsencode(path))) from None
     mode = os.fstat(fd).st_mode
     if not stat.S_ISREG(mode):
         os.close(fd)
-        raise RowError("is a directory" if stat.S_ISDIR(mode) else "is not a regular file")
+        raise RowError("a folder, not a file" if stat.S_ISDIR(mode) else "not a regular file")
     with os.fdopen(fd, "rb") as file:
         yield file
 
@@ -132,7 +128,22 @@ class Recording:
 
     def _open_stream(self, *, skip: bool = True) -> StreamReader:
         os.lseek(self._fd, 0, os.SEEK_SET)
-        return StreamReader(self._fd, self._facts.demuxer, skip=skip)
+        reader = StreamReader(self._fd, self._facts, skip=skip)
+        try:
+            self._require_agreement(reader)
+        except RowError:
+            reader.close()
+            raise
+        return reader
+
+    def _require_agreement(self, reader: StreamReader) -> None:
+        facts = self._facts
+        if facts.container != "flac":  # in others, a header may rightly give half the rate, or not be read here
+            return
+        if facts.rate_hz != reader.rate_hz:
+            raise RowError(f"damaged: its header says {facts.rate_hz} Hz, its sound has {reader.rate_hz} Hz")
+        if facts.channels != reader.channels:
+            raise RowError(f"damaged: its header says {facts.channels} channels, its sound has {reader.channels}")
 
     def _open_pcm(self) -> PcmReader | None:
         try:
@@ -145,8 +156,8 @@ class Recording:
         if reader is None:
             raise RuntimeError("a recording has a reader from the start")
         found, promised = reader.num_samples, self._facts.promised_samples
-        if isinstance(reader, StreamReader) and reader.length_is_promised:
-            promised = found
+        if isinstance(reader, StreamReader) and promised is None:
+            promised = reader.promised_samples
         known = [n for n in (found, promised) if n is not None]
         num_samples = min(known, default=None)
         if num_samples is not None and num_samples > self._size / _MIN_BYTES_PER_S * reader.rate_hz:
@@ -158,4 +169,6 @@ class Recording:
             promised_samples=promised,
             container=self._facts.container,
             codec=reader.codec,
+            present_ratio=self._facts.extent.present_ratio,
+            closed=self._facts.extent.closed,
         )

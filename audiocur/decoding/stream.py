@@ -19,16 +19,26 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.packet import Packet
+from numpy.typing import NDArray
 
 from audiocur.audio import Samples
 from audiocur.decoding.counting import is_tag, packet_counter
+from audiocur.decoding.durations import duration_s, matroska_track_s
+from audiocur.decoding.sniff import Facts
 from audiocur.errors import RowError
 
 _PREROLL_S = 1.0
 #: Containers whose time stamps count samples, and by how much libav's may be off: where an Ogg page begins with another
 #: size of Vorbis block than the one before ended with, it is off by a part of a block; a lost page is longer.
 _MAX_GAP_S = {"ogg": 0.1, "flac": 0.0}
-_CONTAINERS_WITH_VIDEO = ("asf", "avi", "flv", "matroska", "mov")
+#: Containers whose time stamps are of milliseconds, and of the mean bit rate in ASF.
+_MAX_COARSE_GAP_S = {"matroska": 0.1, "asf": 0.1}
+#: Containers whose headers count the samples.
+_EXACT = ("wv", "tta", "ape", "mpc8", "dsf")
+_CONTAINERS_WITH_VIDEO = ("asf", "avi", "flv", "matroska", "mov", "mpeg", "mpegts")
+#: Errors of the machine, not of the recording: they may pass. Parsers of libav give all others for damage, even EPERM,
+#: which is what a bare -1 looks like.
+_OF_THE_SYSTEM = frozenset((errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EINTR))
 
 
 class UncountableError(Exception):
@@ -40,22 +50,24 @@ class StreamReader:
 
     Attributes:
         rate_hz, channels: of the first sound track, as its first frame has them: headers of HE-AAC may give half.
-        codec: libav's name of its codec.
+        codec: libav's name of its codec, whichever decoder it has for it.
         num_samples: the length the container gives, to about a packet; null where it gives none.
-        length_is_promised: the container lists every packet, so an end before that length means that data is missing.
+        promised_samples: the length the container declares for this track or lists packet by packet, so that an end
+            before it means that data is missing; null where there is no such thing.
         spent: nothing can be read from it any more.
     """
 
-    def __init__(self, fd: int, demuxer: str, *, skip: bool = True) -> None:
-        self._container, self._stream = _open(fd, demuxer)
+    def __init__(self, fd: int, facts: Facts, *, skip: bool = True) -> None:
+        self._container, self._stream = _open(fd, facts)
+        self._demuxer = demuxer = facts.demuxer
         context = self._stream.codec_context
-        self.rate_hz, self.channels, self.codec = context.rate, context.channels, context.name
-        self._demuxer = demuxer
+        self.rate_hz, self.channels, self.codec = context.rate, context.channels, context.codec.canonical_name
         self._skip = skip
         self._packets = self._demux()
         self._count = packet_counter(self.codec, context.extradata)
-        stamps_count_samples = demuxer in _MAX_GAP_S and self._stream.time_base == Fraction(1, self.rate_hz or 1)
-        self._max_gap = int(_MAX_GAP_S[demuxer] * self.rate_hz) if stamps_count_samples else None
+        stamps_count_samples = self._stream.time_base == Fraction(1, self.rate_hz or 1)
+        self._coarse = demuxer in _MAX_COARSE_GAP_S
+        self._max_gap_s = _MAX_COARSE_GAP_S.get(demuxer, _MAX_GAP_S.get(demuxer) if stamps_count_samples else None)
         self._next_stamp: int | None = None
         self._position = 0  # of the first sample that the next frame will give
         self._begun = False
@@ -66,9 +78,13 @@ class StreamReader:
         self._frame = self._next_frame()  # not all read yet, with the position of its first sample
         if self._frame is None:
             raise RowError("holds no audio samples")
-        duration_s = _duration_s(self._container, self._stream, demuxer)
-        self.num_samples = None if duration_s is None else round(duration_s * self.rate_hz)
-        self.length_is_promised = demuxer == "mov" and bool(self._stream.frames)
+        length_s = duration_s(self._container, self._stream, demuxer)
+        self.num_samples = None if length_s is None else round(length_s * self.rate_hz)
+        promised = demuxer in _EXACT or (demuxer == "mov" and self._stream.frames)
+        self.promised_samples = self.num_samples if promised else None
+        if demuxer == "matroska":
+            promised_s = matroska_track_s(self._container, self._stream, facts.extent.duration_s)
+            self.promised_samples = None if promised_s is None else round(promised_s * self.rate_hz)
         self.spent = False
 
     @property
@@ -153,29 +169,35 @@ class StreamReader:
     def _demux(self) -> Iterator[Packet[AudioStream]]:
         try:
             for packet in self._container.demux(self._stream):
-                if self._max_gap is not None and packet.size:
-                    self._check_stamp(packet, self._max_gap)
+                if self._max_gap_s is not None and packet.size:
+                    self._check_stamp(packet, self._max_gap_s)
                 yield packet
-        except av.FFmpegError as error:
+        except (av.FFmpegError, IndexError) as error:  # IndexError: PyAV meets a track that was not there before
             if _is_of_the_system(error):
                 raise
             raise RowError(f"damaged at {self._at(self._position)}: its container cannot be read on") from None
 
-    def _check_stamp(self, packet: Packet[AudioStream], max_gap: int) -> None:
+    def _check_stamp(self, packet: Packet[AudioStream], max_gap_s: float) -> None:
         """Libav drops broken pages and frames without a word; the time stamps show the splice."""
-        if packet.pts is None or packet.duration is None:
+        if packet.pts is None or packet.duration is None or self._stream.time_base is None:
+            self._next_stamp = None if self._coarse else self._next_stamp
             return
-        gap = 0 if self._next_stamp is None else packet.pts - self._next_stamp
-        if gap < -max_gap:
+        tick_s = float(self._stream.time_base)
+        gap_s = 0.0 if self._next_stamp is None else (packet.pts - self._next_stamp) * tick_s
+        if gap_s < -max_gap_s and not self._coarse:
             raise RowError(f"another stream begins at {self._at(self._position)} (chained): split the file")
-        if gap > max_gap and self._matters(self._position):
-            raise RowError(f"damaged at {self._at(self._position)}: {gap / self.rate_hz:.2f} s are missing")
+        if self._coarse:
+            max_gap_s = max(max_gap_s, 1.5 * packet.duration * tick_s)
+        if gap_s > max_gap_s and self._matters(self._position):
+            raise RowError(f"damaged at {self._at(self._position)}: {gap_s:.2f} s are missing")
         self._next_stamp = packet.pts + packet.duration
 
     def _decode(self, packet: Packet[AudioStream], length: int | None) -> list[AudioFrame]:
         try:
             frames = packet.decode()
-        except av.FFmpegError:
+        except av.FFmpegError as error:
+            if _is_of_the_system(error):
+                raise
             # Junk before the first frame and a cut last one are common and harmless; between frames, sound is lost.
             if self._begun and self._damaged_at is None and not self._skipped:
                 self._damaged_at = self._position
@@ -226,7 +248,12 @@ def _copy(frame: AudioFrame, offset: int, out: Samples) -> None:
         for channel, plane in zip(out, frame.planes, strict=True):
             channel[:] = np.frombuffer(memoryview(plane), np.float32, end)[offset:]
         return
-    raw = frame.to_ndarray()
+    raw: NDArray[Any]
+    if frame.format.name in ("s64", "s64p"):  # numpy knows these, PyAV does not
+        raw = np.stack([np.frombuffer(memoryview(plane), np.int64) for plane in frame.planes])
+        raw = raw[:, : frame.samples * (1 if frame.format.is_planar else len(out))]
+    else:
+        raw = frame.to_ndarray()
     if not frame.format.is_planar:
         raw = raw.reshape(frame.samples, -1).T
     out[:] = raw[:, offset:end]
@@ -237,15 +264,12 @@ def _copy(frame: AudioFrame, offset: int, out: Samples) -> None:
         out /= 2.0 ** (8 * raw.itemsize - 1)
 
 
-def _is_of_the_system(error: av.FFmpegError) -> bool:
-    """An error of the machine, not of the recording: it may pass.
-
-    EIO is what the Matroska parser says of damage; a disk that fails shows when the file is hashed.
-    """
-    return isinstance(error, OSError) and error.errno in errno.errorcode and error.errno != errno.EIO
+def _is_of_the_system(error: av.FFmpegError | IndexError) -> bool:
+    return isinstance(error, av.FFmpegError) and error.errno in _OF_THE_SYSTEM
 
 
-def _open(fd: int, demuxer: str) -> tuple[Any, AudioStream]:
+def _open(fd: int, facts: Facts) -> tuple[Any, AudioStream]:
+    demuxer = facts.demuxer
     try:
         # The fd protocol takes any file name and cannot be made to open anything else.
         container = av.open("fd:", format=demuxer, options={"fd": str(fd)}, metadata_errors="replace")
@@ -263,16 +287,7 @@ def _open(fd: int, demuxer: str) -> tuple[Any, AudioStream]:
             other.discard = av.stream.Discard.all
     if stream.codec_context is None:
         container.close()
-        raise RowError("no decoder for the codec of its sound track")
+        name = f": {facts.codec}" if facts.codec else ""
+        raise RowError(f"no decoder for the codec of its sound track{name}")
     stream.codec_context.thread_count = 1
     return container, stream
-
-
-def _duration_s(container: Any, stream: AudioStream, demuxer: str) -> float | None:
-    if demuxer in ("mp3", "aac"):  # guessed from the bit rate
-        return None
-    if stream.duration is not None and stream.time_base is not None:
-        delay = int.from_bytes((stream.codec_context.extradata or b"")[10:12], "little") if demuxer == "ogg" else 0
-        opus_delay = delay if stream.codec_context.name == "opus" else 0
-        return float(stream.duration * stream.time_base) - opus_delay / 48_000
-    return None if container.duration is None else container.duration / av.time_base

@@ -42,9 +42,9 @@ class Funnel:
 
     Attributes:
         sources: recordings in the ledger.
-        usable: recordings of which something could be decoded.
-        seconds_in: decoded.
-        uncut_s: decoded, but in no clip.
+        usable: recordings of which something could be used.
+        seconds_in: decoded, of unusable ones as far as it went.
+        uncut_s: usable, but in no clip.
         kept, rejected, failed: clips; `rejected` by first rule broken, `failed` by op and kind of error.
         unreadable: recordings that failed, by kind of error.
     """
@@ -61,7 +61,7 @@ class Funnel:
     @property
     def lines(self) -> tuple[Line, ...]:
         """Top to bottom: in, out for each reason, kept."""
-        recordings = Line("in", self.usable, "recording", self.seconds_in)
+        recordings = Line("in", self.sources, "recording", self.seconds_in)
         uncut = (Line("in no clip", 0, "", self.uncut_s),) if self.uncut_s else ()
         return (recordings, *self.unreadable, *uncut, *self.failed, *self.rejected, self.kept)
 
@@ -73,13 +73,14 @@ def funnel(run: Path) -> Funnel:
     is_span = pc.is_null(ledger["clip_id"])
     spans, clips = ledger.filter(is_span), ledger.filter(pc.invert(is_span))
     broken = spans.filter(pc.equal(spans["verdict"], "failed"))
-    usable = spans.filter(pc.greater(spans["duration_s"], 0))
+    done = spans.filter(pc.equal(spans["verdict"], "done"))
+    usable = done.filter(pc.greater(done["duration_s"], 0))
     kept = clips.filter(pc.equal(clips["verdict"], "kept"))
     return Funnel(
         sources=pc.count_distinct(spans["source_id"]).as_py(),
         usable=pc.count_distinct(usable["source_id"]).as_py(),
-        seconds_in=_sum(usable["duration_s"]),
-        uncut_s=_sum(spans.filter(pc.equal(spans["verdict"], "done"))["uncut_s"]),
+        seconds_in=_sum(spans["duration_s"]),
+        uncut_s=_sum(done["uncut_s"]),
         kept=Line("kept", kept.num_rows, "clip", _sum(kept["duration_s"])),
         rejected=_grouped(clips.filter(pc.equal(clips["verdict"], "rejected")), "rejected by ", "rule", "clip"),
         failed=_grouped(_kinds(clips.filter(pc.equal(clips["verdict"], "failed"))), "failed: ", "kind", "clip"),

@@ -10,6 +10,7 @@ import yaml
 
 from audiocur.inspect.funnel import Funnel, Line
 from audiocur.store.files import write_durably
+from audiocur.words import count
 
 
 def write_card(run: Path, funnel: Funnel, recipe: Mapping[str, Any]) -> None:
@@ -25,7 +26,7 @@ def write_card(run: Path, funnel: Funnel, recipe: Mapping[str, Any]) -> None:
 # {run.resolve().name}
 
 {funnel.kept.count:,} clips, {funnel.kept.seconds / 3600:.2f} h,
-from {funnel.usable:,} recordings, {funnel.seconds_in / 3600:.2f} h.
+from {count(funnel.sources, 'recording')}, {funnel.seconds_in / 3600:.2f} h.
 
 | | number | hours |
 |---|---:|---:|

@@ -70,6 +70,7 @@ class Decode(Decoder):
         span.rate_hz, span.channels, span.start_sample = header.rate_hz, header.channels, span.index * length
         span.expected_spans = _num_spans(header.num_samples, length)
         samples, span.last = recording.read(span.start_sample, length)
+        span.num_samples = samples.shape[1]
         if span.last and span.start_sample + samples.shape[1] == 0:
             raise RowError("holds no audio samples")
         if span.last and samples.size and self.truncated == Truncated.FAIL:
@@ -78,7 +79,6 @@ class Decode(Decoder):
             span.expected_spans = _num_spans(recording.count_samples(), length)
         if samples.size:
             samples, span.gain_db = _within_full_scale(samples)
-            span.num_samples = samples.shape[1]
             span.audio = Audio(samples, header.rate_hz)
 
 
