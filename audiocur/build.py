@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import math
 import re
 import types
 from collections.abc import Iterable, Mapping
@@ -13,12 +14,15 @@ from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
-from omegaconf import OmegaConf
+from omegaconf import ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from audiocur.errors import ConfigError
 
 T = TypeVar("T")
+
+#: One item of a list as typed, and the comma that follows it: in double quotes, in single ones, or bare.
+_ITEM = re.compile(r"""\s*(?:"([^"]*)"\s*|'([^']*)'\s*|([^,]*))(?:,|$)""")
 
 
 def target(name: str, base: type[T], where: str) -> type[T]:
@@ -56,7 +60,7 @@ def build(cls: type[T], key: str, values: Mapping[str, Any], words: Mapping[str,
         if name not in known:
             raise ConfigError(f"{key}.{name}={_shown(value)}: unknown key{closest(name, known)}")
     hints = get_type_hints(cls)
-    given = dict(values) | {
+    given = {name: _from_yaml(f"{key}.{name}", known[name], value) for name, value in values.items()} | {
         name: _parsed(f"{key}.{name}", hints[name], known[name], text) for name, text in words.items()
     }
     for name, field in known.items():
@@ -67,7 +71,11 @@ def build(cls: type[T], key: str, values: Mapping[str, Any], words: Mapping[str,
     try:
         # `$` is no interpolation in what a person typed: values are literal by now.
         literal = {name: _member(hints[name], _escaped(value)) for name, value in given.items()}
-        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), literal))  # type: ignore[return-value]
+        merged: Any = OmegaConf.merge(OmegaConf.structured(cls), literal)
+        for name in given:
+            if _infinite(merged[name]):
+                raise ConfigError(f"{name}={_shown(words.get(name, given[name]))}: expected a finite number")
+        return OmegaConf.to_object(merged)  # type: ignore[return-value]
     except ConfigError as error:
         raise ConfigError(f"{key}.{error}") from None
     except OmegaConfBaseException as error:
@@ -84,18 +92,43 @@ def closest(word: str, known: Iterable[str]) -> str:
     '; did you mean threshold?'
     """
     known = list(known)
+    if not known:
+        return ""
     near = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(known)}"
+
+
+def expanded(text: str, where: str) -> Path:
+    """A path as typed, with its ``~`` expanded; an error begins with `where`."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{where}: expected a user of this machine after ~, or ./{text} for a name") from error
+
+
+def _from_yaml(key: str, field: Field[Any], value: Any) -> Any:
+    literal = isinstance(value, str) and value != "???" and field.metadata.get("path")
+    return _path(key, field, value) if literal else value
+
+
+def _path(key: str, field: Field[Any], text: str) -> str:
+    # Path("") is the current directory, which nobody means who forgot to set a variable of the shell.
+    if not text or "\0" in text:
+        raise ConfigError(f"{key}={text}: expected {field.metadata.get('hint', 'a path')}")
+    return text if "://" in text else str(expanded(text, f"{key}={text}"))
 
 
 def _parsed(key: str, hint: Any, field: Field[Any], text: str) -> Any:
     """A word of the command line as the field's type wants it; scalars are left for OmegaConf to convert."""
     optional, kind = _without_none(hint)
+    a_list = get_origin(kind) is list
+    if optional and a_list and not text:
+        raise ConfigError(f"{key}=: expected at least one value, or null")
     if optional and text in ("", "null"):
         return None
     if field.metadata.get("path"):
-        return str(Path(text).expanduser()) if "://" not in text else text
-    if get_origin(kind) is list:
+        return _path(key, field, text)
+    if a_list:
         return words_of_list(text, key)
     if text == "" and kind is not str:
         raise ConfigError(f"{key}=: expected {_type_name(hint)}")
@@ -103,15 +136,18 @@ def _parsed(key: str, hint: Any, field: Field[Any], text: str) -> Any:
 
 
 def words_of_list(text: str, key: str) -> list[str]:
-    """A list as typed: ``a,b``, ``[a, b]`` or one word.
+    """A list as typed: ``a,b``, ``[a, b]`` or one word; a comma within quotes parts nothing.
 
     >>> words_of_list("[decode, vad]", "pipeline"), words_of_list("*.wav,*.mp3", "source.include")
     (['decode', 'vad'], ['*.wav', '*.mp3'])
+    >>> words_of_list('["Rock, Pop", Drum & Bass]', "keep.genre.allow")
+    ['Rock, Pop', 'Drum & Bass']
     """
     if text.startswith("[") != text.endswith("]"):
         raise ConfigError(f"{key}={text}: expected a list, [a, b]")
     inner = text[1:-1] if text.startswith("[") else text
-    return [word.strip().strip("'\"") for word in inner.split(",") if word.strip()]
+    items = [double or single or plain.strip() for double, single, plain in _ITEM.findall(inner)]
+    return [item for item in items if item]
 
 
 def _member(hint: Any, value: Any) -> Any:
@@ -120,6 +156,12 @@ def _member(hint: Any, value: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return next((member for member in kind if str(member.value) == str(value)), value)
     return value
+
+
+def _infinite(value: Any) -> bool:
+    if isinstance(value, ListConfig):
+        return any(map(_infinite, value))
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _without_none(hint: Any) -> tuple[bool, Any]:

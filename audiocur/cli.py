@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -32,15 +34,16 @@ Every key can be set, as key=value, with nothing to escape:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0 done, 2 the user's mistake, 130 interrupted, 1 anything else."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    verb = words.pop(0) if words and words[0] in VERBS else "run"
-    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # The name of a folder need not be text.
+            stream.reconfigure(errors="backslashreplace")
+    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
     try:
-        options = _options(verb).parse_args(words)
-        stray = [word for word in options.words if "=" not in word]
-        if stray:
-            raise UserError(f"{stray[0]}: expected a verb ({', '.join(VERBS)}) or key=value")
-        return VERBS[verb](options)
+        options, unknown = _options().parse_known_intermixed_args(arguments)
+        if unknown:
+            raise UserError(f"{unknown[0]}: no such option; expected --config-dir DIR, or key=value")
+        return VERBS[_taken_verb(options.words)](options)
     except UserError as error:
         errors.print(f"audiocur: {_one_line(error)}")
         return 2
@@ -53,18 +56,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split("\n"))
+    return " ".join(str(error).splitlines())
 
 
-def _options(verb: str) -> argparse.ArgumentParser:
-    from audiocur.library import Library
+def _taken_verb(words: list[str]) -> str:
+    """The verb among the words, taken out of them; what else is no key=value is refused."""
+    bare = [word for word in words if "=" not in word]
+    verb = bare.pop(0) if bare and bare[0] in VERBS else "run"
+    if bare:
+        raise UserError(
+            f"{bare[0]}: expected {'one verb' if bare[0] in VERBS else 'a verb'} ({', '.join(VERBS)}) or key=value"
+        )
+    if verb in words:
+        words.remove(verb)
+    return verb
+
+
+class _Parser(argparse.ArgumentParser):
+    """One whose complaints are one line, as every mistake is told."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message.removeprefix("argument "))
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a folder")
+    return Path(text)
+
+
+def _options() -> argparse.ArgumentParser:
+    from audiocur.library import KINDS, Library
 
     library = Library()
-    groups = [
-        f"  {name}={'|'.join(parts)}" for name, parts in library.parts.items() if name not in ("measure", "transform")
-    ]
+    groups = [f"  {name}={'|'.join(parts)}" for name, parts in library.parts.items() if name not in KINDS]
     recipes = f"  recipe={'|'.join(library.recipes)}"
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="audiocur",
         usage="audiocur [run|plan] [--config-dir DIR] key=value ...",
         description=USAGE,
@@ -74,14 +101,16 @@ def _options(verb: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("words", nargs="*", metavar="key=value", help=argparse.SUPPRESS)
-    parser.add_argument("--config-dir", type=Path, action="append", default=[], help="your own parts, recipes and ops")
+    parser.add_argument(
+        "--config-dir", type=_folder, action="append", default=[], help="your own parts, recipes and ops"
+    )
     parser.add_argument("--version", action="version", version=f"audiocur {__version__}")
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
     if not options.words:
-        _options("run").print_help()
+        _options().print_help()
         return 0
     from audiocur.config import job
     from audiocur.progress import ConsoleProgress
@@ -107,9 +136,9 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _console() -> Console:
-    """As wide as the terminal; in a file or a pipe, wide enough for the tables."""
-    console = Console()
-    return console if console.is_terminal else Console(width=120)
+    """As wide as the terminal; in a file or a pipe, wide enough for the tables. What users name is literal."""
+    console = Console(markup=False, emoji=False)
+    return console if console.is_terminal else Console(width=120, markup=False, emoji=False)
 
 
 VERBS: dict[str, Callable[[argparse.Namespace], int]] = {"run": _run, "plan": _plan}

@@ -7,20 +7,26 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeVar
 
-from audiocur.build import build, closest, target, words_of_list
+from audiocur.build import build, closest, expanded, target, words_of_list
 from audiocur.engine.base import Engine
 from audiocur.errors import ConfigError
 from audiocur.job import Job, Limits
-from audiocur.library import RESERVED, Library, load_yaml
-from audiocur.op import Op
+from audiocur.library import CHOICES, KINDS, RESERVED, Composed, Library, load_yaml
+from audiocur.op import Op, require
 from audiocur.pipeline import Pipeline, Placement, Step
 from audiocur.planning import Split
 from audiocur.rules import KeepRule
 from audiocur.sources.base import Found, Listing, SourceSet
 
 T = TypeVar("T")
+
+#: Top-level keys of a recipe that are neither an op nor a choice.
+SETTINGS = ("source", "output", "engine", "split", "limits", "keep", "placement", "pipeline")
+#: What a run's own recipe.yaml says of itself besides, and a rerun from it works out again.
+OF_A_RUN = ("fingerprint", "audiocur", "meta")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +57,12 @@ class Output:
 
     path: str = field(metadata={"path": True, "hint": "runs/NAME, a new directory or a run to go on with"})
 
+    def __post_init__(self) -> None:
+        require("://" not in self.path, "path", self.path, "a local path")
+        # Arrow writes below it, and knows of no bytes that are not text.
+        is_text = self.path.encode(errors="replace").decode() == self.path
+        require(is_text, "path", self.path, "a name in UTF-8")
+
 
 def job(overrides: Sequence[str], config_dirs: Sequence[Path] = (), *, to_run: bool = True) -> Job:
     """The job that a command line describes.
@@ -63,20 +75,26 @@ def job(overrides: Sequence[str], config_dirs: Sequence[Path] = (), *, to_run: b
     Raises:
         ConfigError: any word that cannot be, naming key, value and expectation.
     """
-    library = Library(tuple(folder.expanduser().resolve() for folder in config_dirs))
+    library = Library(tuple(expanded(str(folder), f"--config-dir {folder}").resolve() for folder in config_dirs))
     for folder in library.own:
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
-    words = dict(_word(text) for text in overrides)
+    words = _words(overrides)
     choices = {key: words.pop(key) for key in list(words) if key == "recipe" or key in library.parts}
-    return _Builder(library, library.composed(choices), words, to_run).job()
+    names = words_of_list(words["pipeline"], "pipeline") if "pipeline" in words else []
+    return _Builder(library, library.composed(choices, names), words, to_run).job()
 
 
-def _word(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"{text}: expected key=value")
-    return key, value
+def _words(overrides: Sequence[str]) -> dict[str, str]:
+    words: dict[str, str] = {}
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"{text}: expected key=value")
+        if key in words:
+            raise ConfigError(f"{key}={value}: given before as {key}={words[key]}; expected it once")
+        words[key] = value
+    return words
 
 
 @dataclass(frozen=True)
@@ -84,13 +102,14 @@ class _Builder:
     """Builds each part of a job from what Hydra composed and the words that override it."""
 
     library: Library
-    composed: Mapping[str, Any]
+    composed: Composed
     words: Mapping[str, str]
     to_run: bool
 
     def job(self) -> Job:
         names = self._names()
         self._refuse_unknown(names)
+        self._refuse_unknown_nodes(names)
         pipeline = Pipeline(
             tuple(Step(name, self._op(name)) for name in names),
             self._rules(),
@@ -113,6 +132,8 @@ class _Builder:
     def _source(self) -> SourceSet:
         node, words = self._section("source")
         if not self.to_run and {**node, **words}.get("path") == "???":
+            # Built all the same, for the mistakes in its other parameters.
+            self._chosen("source", SourceSet, path=".")  # type: ignore[type-abstract]
             return Nowhere()
         return self._chosen("source", SourceSet)  # type: ignore[type-abstract]
 
@@ -124,47 +145,65 @@ class _Builder:
 
     def _names(self) -> list[str]:
         if "pipeline" in self.words:
-            return words_of_list(self.words["pipeline"], "pipeline")
-        names = self.composed.get("pipeline")
+            names: Any = words_of_list(self.words["pipeline"], "pipeline")
+        else:
+            names = self.composed.nodes.get("pipeline")
         if not isinstance(names, list) or not names:
-            raise ConfigError(f"pipeline={names}: expected a list of ops, [decode, vad, segment, ...]")
+            shown = self.words.get("pipeline", "" if names is None else names)
+            raise ConfigError(f"pipeline={shown}: expected a list of ops, [decode, vad, segment, ...]")
         return [str(name) for name in names]
 
     def _refuse_unknown(self, names: Sequence[str]) -> None:
-        settings = ("source", "output", "engine", "split", "limits", "keep", "placement", "pipeline")
         ops = {stem for group in self.library.parts.values() for stem in group} | set(self.library.parts)
         for key, value in self.words.items():
             top = key.partition(".")[0]
             if top in ops - set(RESERVED) - set(names):
                 raise ConfigError(f"{key}={value}: {top} is not in the pipeline [{', '.join(names)}]")
-            if top not in (*names, *settings):
-                raise ConfigError(f"{key}={value}: unknown key{closest(top, [*names, *settings, 'recipe'])}")
+            if top not in (*names, *SETTINGS):
+                raise ConfigError(f"{key}={value}: unknown key{closest(top, [*names, *SETTINGS, 'recipe'])}")
             if key == top and key != "pipeline":
-                raise ConfigError(f"{key}={value}: expected {key}.<parameter>=<value>")
+                name = ".<name>" if key in ("keep", "placement") else ""
+                raise ConfigError(f"{key}={value}: expected {key}{name}.<parameter>=<value>")
         reserved = [name for name in names if name in RESERVED]
         if reserved:
             raise ConfigError(f"pipeline: {reserved[0]} is a reserved name; expected an op")
 
+    def _refuse_unknown_nodes(self, names: Sequence[str]) -> None:
+        """Refuse a recipe's own keys that nothing would read."""
+        parts = self.library.parts
+        # What a shortened pipeline leaves out may keep its values; the options of a choice have no values of their own.
+        choices = {*CHOICES, *names, *self.composed.groups}
+        idle = {op for group in parts if group not in choices for op in parts[group]} | set(parts) - {*CHOICES, *KINDS}
+        for key in self.composed.nodes:
+            if key not in {*names, *SETTINGS, *OF_A_RUN, *idle}:
+                near = closest(key, [*SETTINGS, *names])
+                raise ConfigError(f"recipe={self.composed.recipe}: {key}: unknown key{near}")
+
     def _section(self, key: str) -> tuple[dict[str, Any], dict[str, str]]:
         """A top-level node of the recipe, and the words that override it."""
-        node = self.composed.get(key) or {}
-        if not isinstance(node, dict):
-            raise ConfigError(f"{key}={node}: expected keys and values")
-        return dict(node), {k.partition(".")[2]: v for k, v in self.words.items() if k.startswith(f"{key}.")}
+        node = _node(key, self.composed.nodes.get(key))
+        return node, {k.partition(".")[2]: v for k, v in self.words.items() if k.startswith(f"{key}.")}
 
     def _nested(self, key: str, name: str) -> tuple[dict[str, Any], dict[str, str]]:
         node, words = self._section(key)
         inner = {k.partition(".")[2]: v for k, v in words.items() if k.startswith(f"{name}.")}
-        return dict(node.get(name) or {}), inner
+        return _node(f"{key}.{name}", node.get(name)), inner
 
     def _keys(self, key: str) -> list[str]:
         """Names under a node, those that the command line adds included; an emptied one (``keep.x=``) is gone."""
         node, words = self._section(key)
         names = dict.fromkeys([*node, *(word.partition(".")[0] for word in words)])
-        gone = {name for name in names if words.get(name) in ("", "null") or (name in node and node[name] is None)}
-        for name, value in words.items():
-            if "." not in name and name not in gone:
-                raise ConfigError(f"{key}.{name}={value}: expected {key}.{name}.<parameter>=<value>")
+        gone = {name for name in node if node[name] is None}
+        for word, value in words.items():
+            name, dot, _ = word.partition(".")
+            shown = f"{key}.{word}={value}"
+            if not name or (not dot and value not in ("", "null")):
+                raise ConfigError(f"{shown}: expected {key}.{name or '<name>'}.<parameter>=<value>")
+            if not dot and name not in node:
+                raise ConfigError(f"{shown}: nothing to take away{closest(name, node)}")
+            if dot and name in words:
+                raise ConfigError(f"{shown}: contradicts {key}.{name}={words[name]}; expected one of them")
+            (gone.discard if dot else gone.add)(name)
         return [name for name in names if name not in gone]
 
     def _op(self, name: str) -> Op:
@@ -175,8 +214,9 @@ class _Builder:
             node, where = {**load_yaml(path), **node}, str(path)
         return self._built(name, node, words, Op, where)
 
-    def _chosen(self, key: str, base: type[T]) -> T:
+    def _chosen(self, key: str, base: type[T], **values: Any) -> T:
         node, words = self._section(key)
+        node |= values
         if "_target_" not in node:
             raise ConfigError(f"{key}: not chosen; expected {key}= one of {', '.join(self.library.parts.get(key, ()))}")
         return self._built(key, node, words, base, f"recipe, {key}")
@@ -206,3 +246,10 @@ class _Builder:
                 raise ConfigError(
                     f"keep.{inactive[column]}.column={column}: no op writes it{closest(column, sorted(known))}"
                 )
+
+
+def _node(key: str, node: Any) -> dict[str, Any]:
+    """A node of a recipe that holds keys and values; an empty one holds none."""
+    if not isinstance(node, dict | NoneType):
+        raise ConfigError(f"{key}={node}: expected keys and values")
+    return dict(node or {})

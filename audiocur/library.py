@@ -6,21 +6,25 @@ Three folders take part, in a checkout and in the wheel alike: ``conf/`` holds t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, ClassVar
 
+import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
-from audiocur.build import closest, target
+from audiocur.build import closest, expanded, target
 from audiocur.errors import ConfigError
 from audiocur.op import Op
 from audiocur.schema import known_at_the_cut
@@ -31,11 +35,46 @@ RESERVED = (
     "balance", "recipe", "hydra", "meta", "audiocur", "fingerprint",
 )  # fmt: skip
 
+#: Groups that are chosen from although no op has their name.
+CHOICES = ("source", "engine", "models")
+
+#: Folders of ops that go by their own names: a pipeline lists loudness, not measure.
+KINDS = ("measure", "transform")
+
+#: What Hydra calls the root and the recipe: whatever name a user's file has, Hydra's grammar never sees it.
+_ROOT, _RECIPE = "_audiocur_", "_chosen_"
+
 
 def shipped(name: str) -> Path:
     """A folder of the wheel, or of the checkout."""
     inside = Path(__file__).parent / name
     return inside if inside.is_dir() else Path(__file__).parent.parent / name
+
+
+class _OwnFirst(SearchPathPlugin):
+    """Has Hydra look into the user's folders before ours; as an override, their names would have to be escaped."""
+
+    folders: ClassVar[tuple[Path, ...]] = ()
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Insert the folders, in order, before the primary one."""
+        for folder in self.folders:
+            search_path.prepend("own", f"file://{folder}", "main")
+
+
+@dataclass(frozen=True)
+class Composed:
+    """What Hydra made of a recipe and the choices.
+
+    Attributes:
+        recipe: its name, as typed.
+        nodes: values by top-level key.
+        groups: the groups that something was chosen from.
+    """
+
+    recipe: str
+    nodes: Mapping[str, Any]
+    groups: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -61,7 +100,7 @@ class Library:
     @cached_property
     def recipes(self) -> Mapping[str, Path]:
         """Recipes by name."""
-        folders = (shipped("recipes"), *(folder / "recipes" for folder in self.own))
+        folders = (shipped("recipes"), *(folder / "recipes" for folder in reversed(self.own)))
         return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
     @cached_property
@@ -70,7 +109,7 @@ class Library:
         found: dict[str, dict[str, Path]] = {}
         for folder in reversed(self.folders):
             for path in sorted(folder.glob("*/*.yaml")):
-                if path.parent.name != "recipes":
+                if path.parent.name not in {"recipes", *RESERVED} - {*CHOICES}:
                     found.setdefault(path.parent.name, {})[path.stem] = path
         return found
 
@@ -100,44 +139,83 @@ class Library:
                     columns |= {column.name for column in cls.writes}
         return columns
 
-    def composed(self, choices: Mapping[str, str]) -> dict[str, Any]:
-        """The recipe and the parts its defaults name, with these choices (recipe=, segment=, …) in their place."""
-        recipe = self._register_recipe(choices.get("recipe", "music_gen"))
-        for group, option in choices.items():
-            if group != "recipe" and option not in self.parts[group]:
-                options = ", ".join(sorted(self.parts[group]))
-                raise ConfigError(f"{group}={option}: expected one of {options}")
+    def composed(self, choices: Mapping[str, str], pipeline: Sequence[str] = ()) -> Composed:
+        """The recipe and the parts its defaults name, with these choices (recipe=, segment=, …) in their place.
+
+        Args:
+            choices: options by group.
+            pipeline: the ops, where the recipe's own list of them does not hold.
+
+        Raises:
+            ConfigError: no such recipe, choice or option, or a YAML that does not compose.
+        """
+        recipe = choices.get("recipe", "music_gen")
+        store = ConfigStore.instance()
+        store.store(_ROOT, OmegaConf.create(load_yaml(shipped("conf") / "config.yaml", resolve=False)))
+        store.store(_RECIPE, self._recipe(recipe), group="recipe", package="_global_")
+        Plugins.instance().register(_OwnFirst)
+        _OwnFirst.folders = self.own
         GlobalHydra.instance().clear()
-        path = [f"recipe={recipe}", f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in self.own)}]"]
         try:
             with initialize_config_dir(str(shipped("conf").resolve()), version_base="1.3"):
-                first = compose("config", path, return_hydra_config=True)
-                made = first.hydra.runtime.choices
-                chosen = [
-                    f"{'' if group in made else '+'}{group}={option}"
-                    for group, option in choices.items()
-                    if group != "recipe"
-                ]
-                composed = compose("config", [*path, *chosen])
-            return dict(OmegaConf.to_container(composed, resolve=True))  # type: ignore[arg-type]
-        except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(f"recipe={choices.get('recipe', 'music_gen')}: {str(error).splitlines()[0]}") from error
+                first = compose(_ROOT, [f"recipe={_RECIPE}"], return_hydra_config=True)
+                chosen = self._overrides(choices, pipeline, first)
+                last = compose(_ROOT, [f"recipe={_RECIPE}", *chosen], return_hydra_config=True)
+            made = {str(group): str(option) for group, option in last.hydra.runtime.choices.items()}
+            del last.hydra
+            nodes = dict(OmegaConf.to_container(last, resolve=True))  # type: ignore[arg-type]
+        except (HydraException, OmegaConfBaseException, yaml.YAMLError, OSError, ValueError) as error:
+            self._read_own(path for group in self.parts.values() for path in group.values())
+            raise ConfigError(f"recipe={recipe}: {str(error).splitlines()[0]}") from error
+        finally:
+            _OwnFirst.folders = ()
+        self._read_own(self.parts[group][option] for group, option in made.items() if group in self.parts)
+        return Composed(recipe, {str(key): node for key, node in nodes.items()}, frozenset(made))
 
-    def _register_recipe(self, recipe: str) -> str:
-        path = Path(recipe).expanduser() if recipe.endswith(".yaml") else self.recipes.get(recipe)
+    def _overrides(self, choices: Mapping[str, str], pipeline: Sequence[str], first: DictConfig) -> list[str]:
+        """The choices as Hydra's grammar wants them."""
+        listed = first.get("pipeline")
+        names = {*pipeline, *(map(str, listed) if isinstance(listed, ListConfig) else ()), *CHOICES}
+        overrides = []
+        for group, option in choices.items():
+            if group == "recipe":
+                continue
+            if group not in names:
+                known = ", ".join(f"{name}=" for name in sorted(names & set(self.parts)))
+                raise ConfigError(f"{group}={option}: not a choice; expected one of {known}")
+            if option not in self.parts[group]:
+                raise ConfigError(f"{group}={option}: expected one of {', '.join(sorted(self.parts[group]))}")
+            quoted = option.replace("\\", "\\\\").replace("'", "\\'")
+            overrides.append(f"{'' if group in first.hydra.runtime.choices else '+'}{group}='{quoted}'")
+        return overrides
+
+    def _read_own(self, paths: Iterable[Path]) -> None:
+        """Read those that are the user's, for an error that names the file, or where Hydra sees none."""
+        for path in paths:
+            if any(path.is_relative_to(folder) for folder in self.own):
+                load_yaml(path, resolve=False)
+
+    def _recipe(self, name: str) -> DictConfig:
+        path = expanded(name, f"recipe={name}") if name.endswith(".yaml") else self.recipes.get(name)
         if path is None or not path.is_file():
-            raise ConfigError(f"recipe={recipe}: expected a YAML file, or one of {', '.join(sorted(self.recipes))}")
-        node = OmegaConf.create(load_yaml(path, resolve=False))
-        ConfigStore.instance().store(group="recipe", name=path.stem, node=node, package="_global_")
-        return path.stem
+            raise ConfigError(f"recipe={name}: expected a YAML file, or one of {', '.join(sorted(self.recipes))}")
+        return OmegaConf.create(load_yaml(path, resolve=False))
 
 
 def load_yaml(path: Path, *, resolve: bool = True) -> dict[str, Any]:
-    """A YAML of keys and values."""
+    """A YAML of keys and values.
+
+    Raises:
+        ConfigError: it cannot be read, is no YAML, or a text or list instead.
+    """
     try:
-        loaded = OmegaConf.to_container(OmegaConf.load(path), resolve=resolve)
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        with path.open(encoding="utf-8") as file:
+            # OmegaConf makes a key of a plain text.
+            if not isinstance(yaml.safe_load(file), dict | NoneType):
+                raise ConfigError(f"{path}: expected keys and values")
+        loaded: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=resolve)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(loaded, dict):
-        raise ConfigError(f"{path}: expected keys and values")
     return {str(key): value for key, value in loaded.items()}

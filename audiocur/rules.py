@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -41,6 +42,11 @@ class KeepRule:
     null: OnNull = OnNull.reject
 
     def __post_init__(self) -> None:
+        for name, bound in (("min", self.min), ("max", self.max)):
+            if bound is not None and not math.isfinite(bound):
+                raise ConfigError(f"{name}={bound}: expected a finite number")
+        if self.allow is not None and not self.allow:
+            raise ConfigError("allow=[]: expected at least one value")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ConfigError(f"min={self.min:g}: expected at most max={self.max:g}")
 

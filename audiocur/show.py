@@ -30,7 +30,7 @@ def show_plan(console: Console, job: Job) -> None:
     if job.pipeline.encoder is None:
         console.print("No encode: nothing is stored but the ledger.")
     if job.engine.caveat:
-        console.print(job.engine.caveat, style="dim", highlight=False)
+        console.print(Text(job.engine.caveat, style="dim"))
     sources = job.source.list().sources
     if not sources:
         console.print("Name a source.path to see what it would cost.", style="dim")
@@ -54,7 +54,7 @@ def _stage_table(number: int, stage: Stage, workers: int) -> Table:
         values = {k: v for k, v in describe(step.op).items() if k != "_target_"}
         shown = ", ".join(f"{k}={'' if v is None else v}" for k, v in values.items())
         writes = ", ".join(column.name for column in step.op.writes) or ("audio" if i == gate else "")
-        table.add_row(step.name, shown, ", ".join(step.op.reads), writes)
+        table.add_row(*map(Text, (step.name, shown, ", ".join(step.op.reads), writes)))
     if stage.final:
         table.add_row("", Text("keep rules over all columns, then commit", style="italic"), "", "")
     return table
@@ -81,12 +81,11 @@ def show_summary(console: Console, summary: Summary) -> None:
         console.print(f"Nothing was missing: {count(summary.sources, 'recording')}, all done before.")
     if summary.shards:
         console.print(
-            f"{count(summary.shards, 'shard')}, {size(summary.shard_bytes)}: {summary.output / 'clips'}", soft_wrap=True
+            Text(f"{count(summary.shards, 'shard')}, {size(summary.shard_bytes)}: {summary.output / 'clips'}"),
+            soft_wrap=True,
         )
-    console.print(
-        f"What became of everything else: {summary.output / 'ledger'}, in short: {summary.output / 'README.md'}",
-        soft_wrap=True,
-    )
+    ledger, card = summary.output / "ledger", summary.output / "README.md"
+    console.print(Text(f"What became of everything else: {ledger}, in short: {card}"), soft_wrap=True)
 
 
 def _funnel_table(funnel: Funnel) -> Table:

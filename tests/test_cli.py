@@ -58,7 +58,14 @@ def test_it_knows_its_version(tmp_path):
         (["source.path=empty", "output.path=run"], "holds no recordings"),
         (["source.path=empty"], "output.path: missing; expected output.path=runs/NAME"),
         (["pln", "recipe=music_gen"], "pln: expected a verb (run, plan) or key=value"),
+        (["run", "plan"], "plan: expected one verb (run, plan) or key=value"),
         (["--config-dir", "nowhere", "source.path=empty"], "--config-dir"),
+        (["--config-dir", "~nosuchuser/x", "plan"], "--config-dir ~nosuchuser/x: expected a user of this machine"),
+        (["--config-dir"], "audiocur: --config-dir: expected one argument"),
+        (["--config-dir="], "audiocur: --config-dir: expected a folder"),
+        (["--frobnicate", "recipe=debug"], "audiocur: --frobnicate: no such option; expected --config-dir DIR"),
+        (["source.path=empty", "output.path=o\udcff"], "output.path=o\\udcff: expected a name in UTF-8"),
+        (["source.path=[bold]:smile:", "output.path=run"], "source.path=[bold]:smile:: no such folder"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2_before_any_work(tmp_path, words, message):
@@ -71,8 +78,25 @@ def test_a_mistake_is_one_line_and_status_2_before_any_work(tmp_path, words, mes
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
-def test_an_unknown_flag_is_status_2(tmp_path):
-    assert audiocur("--frobnicate", cwd=tmp_path).returncode == 2
+def test_options_and_the_verb_stand_anywhere(tmp_path):
+    (tmp_path / "own").mkdir()
+    short = ["recipe=debug", "pipeline=[decode,segment]", f"source.path={tmp_path / 'demo'}", "source.limit=1"]
+    for words in (
+        ["--config-dir", "own", "plan", *short],
+        ["plan", *short[:2], "--config-dir", "own", *short[2:]],
+        [short[0], "plan", *short[1:]],
+    ):
+        done = audiocur(*words, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Stage 1" in done.stdout
+
+
+def test_a_name_is_printed_as_it_is(tmp_path):
+    output = "o/[/red] [bold]loud :smile:"
+    words = ["recipe=debug", f"source.path={tmp_path / 'demo'}", "source.limit=1", f"output.path={output}"]
+    done = audiocur(*words, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{output}/ledger" in done.stdout
 
 
 def test_a_run_and_its_resumption(music, tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -125,12 +126,94 @@ def test_the_pipeline_can_be_shortened(typed):
         ("window.length_s=1", r"window.length_s=1: window is not in the pipeline"),
         ("threshold", r"threshold: expected key=value"),
         ("=5", r"=5: expected key=value"),
+        ("pipeline=", r"pipeline=: expected a list of ops"),
+        ("pipeline=[]", r"pipeline=\[\]: expected a list of ops"),
+        ("keep.bandwith=", r"keep.bandwith=: nothing to take away; did you mean bandwidth\?"),
+        ("keep.=x", r"keep.=x: expected keep.<name>.<parameter>=<value>"),
+        ("keep..min=5", r"keep..min=5: expected keep.<name>.<parameter>=<value>"),
+        ("keep=", r"keep=: expected keep.<name>.<parameter>=<value>"),
+        ("placement.decode=", r"placement.decode=: nothing to take away$"),
+        ("keep.loudness.min=nan", r"keep.loudness.min=nan: expected a finite number"),
+        ("keep.loudness.max=inf", r"keep.loudness.max=inf: expected a finite number"),
+        ("decode.span_s=inf", r"decode.span_s=inf: expected a finite number"),
+        ("split.test=-inf", r"split.test=-inf: expected a finite number"),
+        ("keep.loudness.allow=", r"keep.loudness.allow=: expected at least one value, or null"),
+        ("keep.loudness.allow=[]", r"keep.loudness.allow=\[\]: expected at least one value"),
+        ("measure=loudness", r"measure=loudness: not a choice; expected one of caption=, engine=, .*, tag="),
+        ("transform=decode", r"transform=decode: not a choice"),
+        ("measure=ludness", r"measure=ludness: not a choice"),
+        ("recipe=~nosuchuser/x.yaml", r"recipe=~nosuchuser/x.yaml: expected a user of this machine after ~"),
     ],
 )
 def test_every_mistake_is_one_line_that_names_key_value_and_expectation(word, message):
     with pytest.raises(UserError, match=message) as caught:
         made(word)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["source.path=", "output.path=out"], r"source.path=: expected a folder of recordings"),
+        (["source.path=in", "output.path="], r"output.path=: expected runs/NAME, a new directory"),
+        (["source.path=~nosuchuser/x", "output.path=out"], r"source.path=~nosuchuser/x: expected a user of this"),
+        (["source.path=in", "output.path=s3://bucket/key"], r"output.path=s3://bucket/key: expected a local path"),
+        (["source.path=in", "output.path=o\udcff"], r"output.path=o\udcff: expected a name in UTF-8"),
+        (["engine=ray", "engine=local"], r"engine=local: given before as engine=ray; expected it once"),
+        (["recipe=debug", "recipe=debug"], r"recipe=debug: given before as recipe=debug"),
+        (["vad.threshold=0.4", "vad.threshold=0.6"], r"vad.threshold=0.6: given before as vad.threshold=0.4"),
+        (["keep.dc=", "keep.dc.max=1"], r"keep.dc.max=1: contradicts keep.dc=; expected one of them"),
+        (["keep.dc.max=1", "keep.dc="], r"keep.dc.max=1: contradicts keep.dc=; expected one of them"),
+        (["recipe=debug", "tag=measures"], r"tag=measures: not a choice; expected one of engine=, models=, segment="),
+    ],
+)
+def test_mistakes_in_paths_and_in_several_words(words, message):
+    with pytest.raises(UserError, match=message):
+        job(words)
+
+
+def test_a_plan_without_a_path_checks_the_rest_of_the_source():
+    with pytest.raises(ConfigError, match=r"source.limt=3: unknown key; did you mean limit\?"):
+        job(["source.limt=3"], to_run=False)
+
+
+def test_a_comma_in_quotes_parts_nothing():
+    words = made("keep.x.column=meta_x", """keep.x.allow=["Rock, Pop", 'R&B, "Soul"', Rock 'n' Roll, '70s]""")
+    assert words.pipeline.rules["x"].allow == ["Rock, Pop", 'R&B, "Soul"', "Rock 'n' Roll", "'70s"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("keeps: {loudness: {min: -30}}", r"recipe=mine: keeps: unknown key; did you mean keep\?"),
+        ("vda: {threshold: 0.6}", r"recipe=mine: vda: unknown key; did you mean vad\?"),
+        ("window: {length_s: 5}", r"recipe=mine: window: unknown key"),
+        ("folder: {limit: 3}", r"recipe=mine: folder: unknown key"),
+        ("measure: {loudness: {}}", r"recipe=mine: measure: unknown key"),
+        ("keep: {loudness: -30}", r"keep.loudness=-30: expected keys and values"),
+        ("keep: {loudness: {column: loudness_lufs, min: .nan}}", r"keep.loudness.min=.nan: expected a finite number"),
+        ("keep: {key: {column: key, allow: []}}", r"keep.key.allow=\[\]: expected at least one value"),
+        ("output: {path: ''}", r"output.path=: expected runs/NAME"),
+    ],
+)
+def test_a_mistake_in_a_recipe_is_said(tmp_path, lines, message):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes/mine.yaml").write_text(
+        "defaults:\n  - /source: folder\n  - /segment: phrase\n  - _self_\n"
+        f"pipeline: [decode, vad, segment, loudness]\n{lines}\n"
+    )
+    with pytest.raises(ConfigError, match=message):
+        job(["recipe=mine", "source.path=in"], [tmp_path])
+
+
+def test_a_recipe_may_set_what_its_pipeline_leaves_out(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "defaults:\n  - /source: folder\n  - /segment: window\n  - /models: embedded\n  - _self_\n"
+        "pipeline: [decode, segment]\nvad: {threshold: 0.6}\noutput: {path: ~/runs}\n"
+    )
+    recipe = job([f"recipe={tmp_path}/mine.yaml", "source.path=in"])
+    assert [step.name for step in recipe.pipeline.steps] == ["decode", "segment"]
+    assert recipe.output == Path.home() / "runs"
 
 
 def test_missing_values_are_named():
@@ -180,6 +263,52 @@ def test_a_recipe_builds_ops_and_nothing_else(tmp_path):
             ConfigError, match=r"evil.yaml: _target_=.*expected the dotted name of a dataclass of kind Op"
         ):
             job([*BASE, "pipeline=[decode,evil]"], [tmp_path])
+
+
+WINDOW = "_target_: audiocur.ops.segment.window.Window\nlength_s: {}\n"
+
+
+def test_an_own_part_takes_the_place_of_the_shipped_one(tmp_path):
+    for name, length_s in (("first", 7), ("second", 8)):
+        (tmp_path / name / "segment").mkdir(parents=True)
+        (tmp_path / name / "segment/window.yaml").write_text(WINDOW.format(length_s))
+    (tmp_path / "first/config.yaml").write_text("of: something else\n")
+    folders = [tmp_path / "first", tmp_path / "second"]
+    assert op(made("segment=window", config_dirs=folders), "segment").length_s == 7
+    assert op(made("segment=window", config_dirs=folders[1:]), "segment").length_s == 8
+    assert op(made("recipe=debug", config_dirs=folders), "segment").length_s == 10, "the recipe's own value stands"
+    assert op(made("segment=window"), "segment").length_s not in (7, 8)
+
+
+@pytest.mark.parametrize("odd", ["my conf (1)", "it's, [a] {b}: c\\", "a=b", "söng"])
+def test_folders_recipes_and_parts_may_have_any_name(tmp_path, odd):
+    folder = tmp_path / odd
+    (folder / "segment").mkdir(parents=True)
+    (folder / "recipes").mkdir()
+    (folder / f"segment/{odd}.yaml").write_text(WINDOW.format(9))
+    (folder / f"recipes/{odd}.yaml").write_text(
+        "defaults:\n  - /source: demo\n  - /segment: window\n  - _self_\npipeline: [decode, segment]\n"
+    )
+    for recipe in (odd, f"{folder}/recipes/{odd}.yaml"):
+        built = job([f"recipe={recipe}", "output.path=out", f"segment={odd}"], [folder])
+        assert op(built, "segment").length_s == 9
+
+
+@pytest.mark.parametrize("text", ["just a text\n", "5\n", "- a\n- list\n"])
+def test_a_part_that_holds_no_keys_is_said(tmp_path, text):
+    (tmp_path / "segment").mkdir()
+    (tmp_path / "segment/mine.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"segment/mine\.yaml: expected keys and values"):
+        made("segment=mine", config_dirs=[tmp_path])
+
+
+def test_a_part_that_is_no_yaml_is_one_line(tmp_path):
+    (tmp_path / "segment").mkdir()
+    for broken in (b"a: [\n b: {", b"\xff\xfe\xff", b"day: 2024-13-45"):
+        (tmp_path / "segment/mine.yaml").write_bytes(broken)
+        with pytest.raises(ConfigError, match=r"segment/mine\.yaml: not valid YAML") as caught:
+            made("segment=mine", config_dirs=[tmp_path])
+        assert "\n" not in str(caught.value)
 
 
 def test_a_recipe_that_is_no_yaml_is_one_line(tmp_path):

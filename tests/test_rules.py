@@ -31,6 +31,19 @@ def test_all_broken_rules_are_listed_in_the_recipes_order():
     assert [name for name, _ in broken_rules(rules, {"x": 0, "y": 0, "z": 0}.get)] == ["b", "a"]
 
 
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ({"min": float("nan")}, "min=nan: expected a finite number"),
+        ({"max": float("inf")}, "max=inf: expected a finite number"),
+        ({"allow": []}, r"allow=\[\]: expected at least one value"),
+    ],
+)
+def test_bounds_that_no_clip_or_any_clip_meets_are_refused(bounds, message):
+    with pytest.raises(ConfigError, match=message):
+        KeepRule(column="x", **bounds)
+
+
 def test_bounds_the_wrong_way_round_are_refused():
     with pytest.raises(ConfigError, match="min=2: expected at most max=1"):
         KeepRule(column="x", min=2, max=1)
