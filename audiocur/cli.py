@@ -102,7 +102,7 @@ def _options() -> argparse.ArgumentParser:
     )
     parser.add_argument("words", nargs="*", metavar="key=value", help=argparse.SUPPRESS)
     parser.add_argument(
-        "--config-dir", type=_folder, action="append", default=[], help="your own parts, recipes and ops"
+        "--config-dir", type=_folder, metavar="DIR", action="append", default=[], help="your own parts, recipes and ops"
     )
     parser.add_argument("--version", action="version", version=f"audiocur {__version__}")
     return parser

@@ -65,7 +65,11 @@ class Job:
             output: the run directory.
             keep: keep rules by name; default: the pipeline's own.
             settings: `engine`, `split` and `limits`.
+
+        Raises:
+            ConfigError: an output that is no local path.
         """
+        require(str(output) not in ("", ".") and "://" not in str(output), "output", output, "a local directory")
         return cls(
             pipeline=pipeline if keep is None else replace(pipeline, rules=keep),
             source=source if isinstance(source, SourceSet) else open_source(source),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from logging import Logger
 from pathlib import Path
 
 from audiocur.errors import RunError
@@ -32,6 +33,7 @@ class Passes:
 
     Attributes:
         known: for each source, what is settled; grows with each commit.
+        changed: recordings left out because they have changed.
         spans, seconds: worked through so far, and their audio.
         unexpected, examples: bugs of ops, by op, and one error of each.
     """
@@ -41,6 +43,8 @@ class Passes:
     committer: Committer
     known: dict[str, Progressed]
     progress: Progress
+    log: Logger
+    changed: int = 0
     spans: int = 0
     seconds: float = 0.0
     unexpected: Counter[str] = field(default_factory=Counter)
@@ -85,6 +89,7 @@ class Passes:
         attempts = self._attempts[span.span_id]
         if attempts >= self.job.limits.max_attempts:
             span.fail(None, f"crashed: its worker died {count(attempts, 'time')}")
+            self.log.info("%s of %s given up: %s", span.span_id, span.source.uri, span.reason)
             self._take(self.committer.commit([span]))
 
     def _note_lost(self, todo: Sequence[Span]) -> None:
@@ -110,6 +115,7 @@ class Passes:
             self.spans += 1
             self.seconds += outcome.duration_s
         self.progress.advance(committed, share_s, finished)
+        self.log.info("%s: %s", committed.part, ", ".join(f"{n} {verdict}" for verdict, n in committed.clips.items()))
         self._tried += committed.tried
         self.unexpected += committed.unexpected
         self.examples |= committed.examples

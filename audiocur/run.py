@@ -5,20 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from logging import Logger
 from pathlib import Path
 
+from audiocur import __version__
 from audiocur.errors import OutputError, SourceError
 from audiocur.estimate import check_disk
 from audiocur.inspect.funnel import Funnel, funnel
 from audiocur.job import Job
 from audiocur.passes import Passes
+from audiocur.pipeline import Stage
 from audiocur.planning import Progressed
 from audiocur.progress import Progress, SilentProgress
 from audiocur.records import Source
 from audiocur.schema import clips_schema, ledger_schema
+from audiocur.sources.base import Listing
 from audiocur.store.card import write_card
 from audiocur.store.commit import Committer
 from audiocur.store.ledger import KnownSpan, begin_epoch, known_spans, sweep
+from audiocur.store.log import run_log
 from audiocur.store.recipe import claim
 
 
@@ -68,40 +73,59 @@ def run(job: Job, progress: Progress | None = None) -> Summary:
     progress.say("listing recordings")
     listed = job.source.list()
     resumed = claim(job.output, job.recipe())
+    with run_log(job.output) as log:
+        log.info(
+            "begins: audiocur %s, recipe %s, %s listed", __version__, job.recipe()["fingerprint"], len(listed.sources)
+        )
+        work = _work(job, stages, listed.sources, progress, log)
+        summary = _summary(job, listed, work, resumed=resumed, elapsed_s=time.monotonic() - began)
+        write_card(job.output, summary.funnel, job.recipe())
+        for line in summary.funnel.lines:
+            log.info("%s: %s, %.1f s", line.what, line.number, line.seconds)
+        for op, example in summary.examples.items():
+            log.info("unexpected, %s times: %s: %s", summary.unexpected[op], op, example)
+        if not summary.funnel.usable:
+            reasons = ", ".join(f"{line.count} {line.what}" for line in summary.funnel.unreadable)
+            raise SourceError(
+                f"{job.source.place}: none of the {summary.sources} recordings can be used: {reasons}; "
+                f"the ledger in {job.output} names each"
+            )
+    return summary
+
+
+def _work(job: Job, stages: Sequence[Stage], sources: Sequence[Source], progress: Progress, log: Logger) -> Passes:
+    """Whatever is missing, done."""
     # The fence comes before the look at the ledger: what a driver of before commits in between counts for neither.
     epoch = begin_epoch(job.output)
     sweep(job.output)
-    known, changed = _known(job.output, listed.sources)
-    todo = _todo(job, [source for source in listed.sources if source.source_id not in changed], known, progress)
-    work = Passes(job, stages, committer(job, epoch), known, progress)
+    known, changed = _known(job.output, sources)
+    todo = _todo(job, [source for source in sources if source.source_id not in changed], known, progress)
+    log.info("epoch %s: %s to do, %s changed since", epoch, len(todo), len(changed))
+    work = Passes(job, stages, committer(job, epoch), known, progress, log, len(changed))
     if todo:
         check_disk(job, todo)
         with job.engine.started():
             work.until_done(todo)
         sweep(job.output)  # what workers left that died, or outlived an earlier driver
-    summary = Summary(
+    return work
+
+
+def _summary(job: Job, listed: Listing, work: Passes, *, resumed: bool, elapsed_s: float) -> Summary:
+    return Summary(
         output=job.output,
         funnel=funnel(job.output),
         resumed=resumed,
         sources=len(listed.sources),
-        changed=len(changed),
+        changed=work.changed,
         ignored=listed.ignored,
         spans=work.spans,
         seconds=work.seconds,
-        elapsed_s=time.monotonic() - began,
+        elapsed_s=elapsed_s,
         inactive=job.pipeline.inactive_rules(job.source.meta_fields()),
         unexpected=work.unexpected,
         examples=work.examples,
         **_shards(job.output),
     )
-    write_card(job.output, summary.funnel, job.recipe())
-    if not summary.funnel.usable:
-        reasons = ", ".join(f"{line.count} {line.what}" for line in summary.funnel.unreadable)
-        raise SourceError(
-            f"{job.source.place}: none of the {summary.sources} recordings can be used: {reasons}; "
-            f"the ledger in {job.output} names each"
-        )
-    return summary
 
 
 def _known(output: Path, sources: Sequence[Source]) -> tuple[dict[str, Progressed], set[str]]:

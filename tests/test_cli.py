@@ -114,6 +114,10 @@ def test_a_run_and_its_resumption(music, tmp_path):
         assert word in first.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"runs"}
 
+    log = (tmp_path / "runs/mine/log.txt").read_text().splitlines()
+    assert "begins: audiocur" in log[0]
+    assert "kept: 2 clips, 24.0 s" in log[-1]
+
     again = audiocur(*words, cwd=tmp_path, HOME=str(music.parent))
     assert (again.returncode, again.stderr) == (0, "")
     assert "Nothing was missing: 2 recordings, all done before" in again.stdout

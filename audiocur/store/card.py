@@ -26,7 +26,7 @@ def write_card(run: Path, funnel: Funnel, recipe: Mapping[str, Any]) -> None:
 # {run.resolve().name}
 
 {funnel.kept.count:,} clips, {funnel.kept.seconds / 3600:.2f} h,
-from {count(funnel.sources, 'recording')}, {funnel.seconds_in / 3600:.2f} h.
+from {count(funnel.sources, "recording")}, {funnel.seconds_in / 3600:.2f} h.
 
 | | number | hours |
 |---|---:|---:|
