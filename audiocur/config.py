@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 from audiocur.build import build, closest, expanded, target, words_of_list
 from audiocur.engine.base import Engine
-from audiocur.errors import ConfigError
+from audiocur.errors import ConfigError, require
 from audiocur.job import Job, Limits
 from audiocur.library import CHOICES, KINDS, RESERVED, Composed, Library, load_yaml
-from audiocur.op import Op, require
+from audiocur.op import Op
 from audiocur.pipeline import Pipeline, Placement, Step
 from audiocur.planning import Split
 from audiocur.rules import KeepRule

@@ -38,3 +38,14 @@ class RowError(AudiocurError):
 
 class RunError(AudiocurError):
     """The run had to stop before its end; what was committed stays."""
+
+
+def require(condition: bool, key: str, value: object, expectation: str) -> None:
+    """Refuse a parameter that is out of range, in the words every such mistake is told in.
+
+    >>> require(0 <= 1.5 <= 1, "threshold", 1.5, "a probability, 0 to 1")
+    Traceback (most recent call last):
+    audiocur.errors.ConfigError: threshold=1.5: expected a probability, 0 to 1
+    """
+    if not condition:
+        raise ConfigError(f"{key}={value}: expected {expectation}")

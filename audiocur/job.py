@@ -9,7 +9,7 @@ from typing import Any
 from audiocur import __version__
 from audiocur.engine.base import Engine
 from audiocur.engine.ray import RayEngine
-from audiocur.op import require
+from audiocur.errors import require
 from audiocur.pipeline import Pipeline, Stage
 from audiocur.planning import Split
 from audiocur.rules import Rules

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
-from audiocur.errors import ConfigError
 from audiocur.records import Clip, Span
 
 if TYPE_CHECKING:
@@ -114,14 +113,3 @@ class ModelOp(Op):
     def measure_batch(self, clips: Sequence[Clip], model: Any) -> Sequence[Measures]:
         """The columns it writes, for each clip in turn."""
         raise NotImplementedError
-
-
-def require(condition: bool, key: str, value: object, expectation: str) -> None:
-    """Refuse a parameter that is out of range, in the words every such mistake is told in.
-
-    >>> require(0 <= 1.5 <= 1, "threshold", 1.5, "a probability, 0 to 1")
-    Traceback (most recent call last):
-    audiocur.errors.ConfigError: threshold=1.5: expected a probability, 0 to 1
-    """
-    if not condition:
-        raise ConfigError(f"{key}={value}: expected {expectation}")

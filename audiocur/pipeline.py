@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from audiocur.errors import ConfigError
-from audiocur.op import ClipOp, Column, Decoder, Encoder, ModelOp, Op, Segmenter, SpanOp, require
+from audiocur.errors import ConfigError, require
+from audiocur.op import ClipOp, Column, Decoder, Encoder, ModelOp, Op, Segmenter, SpanOp
 from audiocur.rules import Rules
 from audiocur.schema import BASE_COLUMNS, known_at_the_cut
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from audiocur.op import require
+from audiocur.errors import require
 from audiocur.records import Source, Span
 from audiocur.store.commit import SpanOutcome
 

@@ -19,8 +19,7 @@ import pyarrow as pa
 
 from audiocur.engine.base import Engine
 from audiocur.engine.cores import cores
-from audiocur.errors import ConfigError, RunError
-from audiocur.op import require
+from audiocur.errors import ConfigError, RunError, require
 from audiocur.pipeline import Stage, Via
 from audiocur.records import Span
 from audiocur.stage import run_stage

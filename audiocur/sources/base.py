@@ -13,8 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import pyarrow as pa
 
-from audiocur.errors import SourceError
-from audiocur.op import require
+from audiocur.errors import SourceError, require
 from audiocur.records import Source, source_id
 from audiocur.sources import selection, tags
 from audiocur.sources.files import examine

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from audiocur.errors import SourceError
-from audiocur.op import require
+from audiocur.errors import SourceError, require
 from audiocur.sources.base import Found, SourceSet, local_path
 from audiocur.sources.folder import Folder
 from audiocur.sources.synth.library import TRUTH, VERSION, write_library

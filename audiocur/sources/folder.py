@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
-from audiocur.errors import SourceError
-from audiocur.op import require
+from audiocur.errors import SourceError, require
 from audiocur.sources.base import Found, SourceSet, Words, local_path
 from audiocur.sources.files import trouble
 

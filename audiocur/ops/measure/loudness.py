@@ -9,7 +9,8 @@ import pyarrow as pa
 from audiocur.dsp.levels import amplitude_db
 from audiocur.dsp.loudness import integrated_loudness, loudness_range, step_power
 from audiocur.dsp.true_peak import true_peak
-from audiocur.op import ClipOp, Column, Measures, require
+from audiocur.errors import require
+from audiocur.op import ClipOp, Column, Measures
 from audiocur.records import Clip
 
 

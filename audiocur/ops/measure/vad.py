@@ -12,8 +12,8 @@ import onnxruntime
 import pyarrow as pa
 
 from audiocur.audio import VOICE_RATE_HZ, Samples
-from audiocur.errors import RowError
-from audiocur.op import Column, Measures, SpanOp, require
+from audiocur.errors import RowError, require
+from audiocur.op import Column, Measures, SpanOp
 from audiocur.records import Clip, Span
 
 FRAME = 512  # samples the model judges at a time, 32 ms

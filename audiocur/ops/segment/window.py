@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from audiocur.op import Segmenter, require
+from audiocur.errors import require
+from audiocur.op import Segmenter
 from audiocur.records import Span
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from audiocur.op import ClipOp, Column, Measures, require
+from audiocur.errors import require
+from audiocur.op import ClipOp, Column, Measures
 from audiocur.records import Clip
 
 

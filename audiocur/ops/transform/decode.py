@@ -15,8 +15,8 @@ import numpy as np
 from audiocur.audio import Audio, Samples
 from audiocur.decoding.header import Header, Limits
 from audiocur.decoding.recording import Recording, open_file
-from audiocur.errors import RowError
-from audiocur.op import Decoder, require
+from audiocur.errors import RowError, require
+from audiocur.op import Decoder
 from audiocur.records import Source, Span
 
 

@@ -10,7 +10,8 @@ import soxr
 
 from audiocur.audio import Audio
 from audiocur.encoding import BITS, OPUS_RATE_HZ, Format, encode
-from audiocur.op import Encoder, require
+from audiocur.errors import require
+from audiocur.op import Encoder
 from audiocur.records import Clip, Stored
 
 
