@@ -70,9 +70,10 @@ def estimate(job: Job, sources: Sequence[Source]) -> Estimate:
     """Try a seeded sample of the sources and scale up."""
     sample = sorted(sources, key=lambda source: hashlib.sha256(source.source_id.encode()).digest())[:SAMPLE]
     # Keep rules may judge tags, so the sample needs them.
-    trials = list(_try_elsewhere(job.stages(), [job.source.read_tags(source) for source in sample]))
+    tried_sources = list(_try_elsewhere(job.stages(), [job.source.read_tags(source) for source in sample]))
+    trials = [trial for _, trial in tried_sources]
     # How much longer or shorter the sample is than its sizes suggest, so are the others.
-    guessed = sum(estimate_s(source) for source in sample[: len(trials)]) or 1.0
+    guessed = sum(estimate_s(source) for source, _ in tried_sources) or 1.0
     found = sum(trial.whole_s or 0.0 for trial in trials)
     seconds = sum(map(estimate_s, sources)) * found / guessed
     tried = sum(trial.tried_s for trial in trials)
@@ -109,22 +110,31 @@ def check_disk(job: Job, sources: Sequence[Source]) -> None:
         )
 
 
-def _try_elsewhere(stages: Sequence[Stage], sources: Sequence[Source]) -> Iterator[Trial]:
-    """Trials from a child process, as many as it got through."""
+def _try_elsewhere(stages: Sequence[Stage], sources: Sequence[Source]) -> Iterator[tuple[Source, Trial]]:
+    """Trials from child processes; where one ends early, the recording it was at is left out and the next goes on."""
+    left, deadline = list(sources), time.monotonic() + PATIENCE_S
+    while left and time.monotonic() < deadline:
+        trials = _trials_of_child(stages, left, deadline - time.monotonic())
+        yield from zip(left, trials, strict=False)
+        left = left[len(trials) + 1 :]
+
+
+def _trials_of_child(stages: Sequence[Stage], sources: Sequence[Source], patience_s: float) -> list[Trial]:
     request = pickle.dumps((tuple(_shortened(stage) for stage in stages), list(sources)))
     command = [sys.executable, "-c", "from audiocur.estimate import answer; answer()"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
-        child = subprocess.run(command, input=request, stdout=subprocess.PIPE, env=environment, timeout=PATIENCE_S)
+        child = subprocess.run(command, input=request, stdout=subprocess.PIPE, env=environment, timeout=patience_s)
         output = child.stdout
     except subprocess.TimeoutExpired as error:
         output = error.stdout or b""
-    stream = BytesIO(output)
+    stream, trials = BytesIO(output), []
     while stream.tell() < len(output):
         try:
-            yield pickle.load(stream)
+            trials.append(pickle.load(stream))
         except (EOFError, pickle.UnpicklingError):  # it ended in the middle of a trial
-            return
+            break
+    return trials
 
 
 def _shortened(stage: Stage) -> Stage:

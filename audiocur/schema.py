@@ -11,7 +11,6 @@ import pyarrow as pa
 from audiocur.op import Column
 from audiocur.records import Clip, Span, Verdict
 
-VOICED = pa.list_(pa.struct([("start_s", pa.float32()), ("end_s", pa.float32())]))
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 #: Columns every clip has, whatever the recipe, and where their values come from.
