@@ -7,12 +7,15 @@ import io
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 
 from audiocur import __version__
 from audiocur.errors import AudiocurError, UserError
+
+if TYPE_CHECKING:
+    from audiocur.storage.base import Store
 
 USAGE = """\
 audiocur turns recordings into a training set for music generation: clips with audio, measures and tags in Parquet,
@@ -21,6 +24,8 @@ and a ledger of what became of every second of input and why.
   audiocur recipe=music_gen source.path=~/Music output.path=runs/mine     run, or go on where a run stopped
   audiocur plan recipe=music_gen source.path=~/Music                      what it would do and cost, without doing it
   audiocur recipe=music_gen source=demo output.path=runs/demo             try it on a library it synthesises
+  audiocur verify runs/mine [--repair]                                    check every file of a run, and mend it
+  audiocur trace runs/mine CLIP_ID                                        where a clip comes from, what became of it
 
 Every key can be set, as key=value, with nothing to escape:
 
@@ -29,6 +34,7 @@ Every key can be set, as key=value, with nothing to escape:
   pipeline=[decode,vad,segment,loudness]                      the ops, in order (quote it in most shells)
   source.limit=50  source.include=*.flac                      a seeded sample; some files
   engine=local  placement.tag.via=actor                       in this process; where an op runs
+  redo=failed  redo=changed                                   do again what failed; what has changed since
 """
 
 
@@ -43,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options, unknown = _options().parse_known_intermixed_args(arguments)
         if unknown:
             raise UserError(f"{unknown[0]}: no such option; expected --config-dir DIR, or key=value")
-        return VERBS[_taken_verb(options.words)](options)
+        return _VERBS[_taken_verb(options)](options)
     except UserError as error:
         errors.print(f"audiocur: {_one_line(error)}")
         return 2
@@ -59,16 +65,25 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).splitlines())
 
 
-def _taken_verb(words: list[str]) -> str:
-    """The verb among the words, taken out of them; what else is no key=value is refused."""
+def _taken_verb(options: argparse.Namespace) -> str:
+    """The verb among the words, taken out of them with its operands; what else is no key=value is refused."""
+    words = options.words
+    verb = next((word for word in words if "=" not in word), "run")
+    verb = verb if verb in _VERBS else "run"
+    operands = _OPERANDS.get(verb, ())
+    if verb in words:
+        at = words.index(verb)
+        options.operands = words[at + 1 : at + 1 + len(operands)]
+        del words[at : at + 1 + len(operands)]
+        if len(options.operands) < len(operands):
+            raise UserError(f"{verb}: expected audiocur {verb} {' '.join(operands)}")
     bare = [word for word in words if "=" not in word]
-    verb = bare.pop(0) if bare and bare[0] in VERBS else "run"
     if bare:
         raise UserError(
-            f"{bare[0]}: expected {'one verb' if bare[0] in VERBS else 'a verb'} ({', '.join(VERBS)}) or key=value"
+            f"{bare[0]}: expected {'one verb' if bare[0] in _VERBS else 'a verb'} ({', '.join(_VERBS)}) or key=value"
         )
-    if verb in words:
-        words.remove(verb)
+    if options.repair and verb != "verify":
+        raise UserError("--repair: expected audiocur verify RUN --repair")
     return verb
 
 
@@ -93,7 +108,8 @@ def _options() -> argparse.ArgumentParser:
     recipes = f"  recipe={'|'.join(library.recipes)}"
     parser = _Parser(
         prog="audiocur",
-        usage="audiocur [run|plan] [--config-dir DIR] key=value ...",
+        usage="audiocur [run|plan] [--config-dir DIR] key=value ...\n"
+        "       audiocur verify RUN [--repair] | trace RUN CLIP_ID",
         description=USAGE,
         epilog="Choices:\n"
         + "\n".join([recipes, *groups])
@@ -104,6 +120,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config-dir", type=_folder, metavar="DIR", action="append", default=[], help="your own parts, recipes and ops"
     )
+    parser.add_argument("--repair", action="store_true", help="of verify: do again what is found bad")
     parser.add_argument("--version", action="version", version=f"audiocur {__version__}")
     return parser
 
@@ -141,7 +158,51 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=120, markup=False, emoji=False)
 
 
-VERBS: dict[str, Callable[[argparse.Namespace], int]] = {"run": _run, "plan": _plan}
+def _verify(options: argparse.Namespace) -> int:
+    from audiocur.inspect.verify import verify
+    from audiocur.progress import ConsoleProgress
+    from audiocur.show import show_repaired, show_verified
+
+    console = _console()
+    store = _run_store(options)
+    with ConsoleProgress(console).shown() as progress:
+        found = verify(store, lambda done, total: progress.tell(f"{done:,} of {total:,} parts checked"))
+    show_verified(console, store, found)
+    if not options.repair or not found.findings:
+        return 1 if found.findings else 0
+    from audiocur.config import job_of_run
+    from audiocur.repair import repair
+
+    with ConsoleProgress(console).shown() as progress:
+        repaired = repair(job_of_run(store, options.words, options.config_dir), found.findings, progress)
+    show_repaired(console, repaired)
+    return 1 if repaired.left else 0
+
+
+def _trace(options: argparse.Namespace) -> int:
+    from audiocur.inspect.trace import trace
+    from audiocur.show import show_trace
+
+    show_trace(_console(), trace(_run_store(options), options.operands[1]))
+    return 0
+
+
+def _run_store(options: argparse.Namespace) -> Store:
+    from audiocur.build import expanded
+    from audiocur.storage import is_url, open_store
+
+    run = options.operands[0]
+    return open_store(run if is_url(run) else expanded(run, run))
+
+
+_VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": _run,
+    "plan": _plan,
+    "verify": _verify,
+    "trace": _trace,
+}
+#: What follows a verb besides key=value.
+_OPERANDS = {"verify": ("RUN",), "trace": ("RUN", "CLIP_ID")}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar
 
 from audiocur.build import build, closest, expanded, target, words_of_list
 from audiocur.engine.base import Engine
-from audiocur.errors import ConfigError, require
+from audiocur.errors import ConfigError, OutputError, require
 from audiocur.job import Job, Limits
 from audiocur.library import CHOICES, KINDS, RESERVED, Composed, Library, load_yaml
 from audiocur.op import Op
 from audiocur.pipeline import Pipeline, Placement, Step
 from audiocur.planning import Split
+from audiocur.redo import Redo
 from audiocur.rules import KeepRule
 from audiocur.sources.base import Found, Listing, SourceSet
+from audiocur.storage import open_store
+from audiocur.storage.base import Store
 
 T = TypeVar("T")
 
 #: Top-level keys of a recipe that are neither an op nor a choice.
-SETTINGS = ("source", "output", "engine", "split", "limits", "keep", "placement", "pipeline")
+SETTINGS = ("source", "output", "engine", "split", "limits", "keep", "placement", "pipeline", "redo")
+#: Of those, the ones with a value and no parameters.
+SINGLE = ("pipeline", "redo")
 #: What a run's own recipe.yaml says of itself besides, and a rerun from it works out again.
 OF_A_RUN = ("fingerprint", "audiocur", "meta")
 
@@ -52,13 +58,12 @@ class Output:
     """Where a run goes.
 
     Attributes:
-        path: the run directory.
+        path: the run directory, or its URL.
     """
 
     path: str = field(metadata={"path": True, "hint": "runs/NAME, a new directory or a run to go on with"})
 
     def __post_init__(self) -> None:
-        require("://" not in self.path, "path", self.path, "a local path")
         # Arrow writes below it, and knows of no bytes that are not text.
         is_text = self.path.encode(errors="replace").decode() == self.path
         require(is_text, "path", self.path, "a name in UTF-8")
@@ -83,6 +88,27 @@ def job(overrides: Sequence[str], config_dirs: Sequence[Path] = (), *, to_run: b
     choices = {key: words.pop(key) for key in list(words) if key == "recipe" or key in library.parts}
     names = words_of_list(words["pipeline"], "pipeline") if "pipeline" in words else []
     return _Builder(library, library.composed(choices, names), words, to_run).job()
+
+
+def job_of_run(store: Store, overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> Job:
+    """The job that a run directory is of, as its recipe.yaml has it.
+
+    Args:
+        store: the run directory.
+        overrides: ``key=value`` words for what may differ: source, engine, placement, limits.
+        config_dirs: as of `job`.
+
+    Raises:
+        UserError: it is no run, or another word that cannot be.
+    """
+    try:
+        recipe = store.read("recipe.yaml")
+    except OSError as error:
+        raise OutputError(f"{store}: expected a run of audiocur, with its recipe.yaml") from error
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "recipe.yaml"
+        path.write_bytes(recipe)
+        return replace(job([f"recipe={path}", *overrides], config_dirs), output=store)
 
 
 def _words(overrides: Sequence[str]) -> dict[str, str]:
@@ -127,7 +153,13 @@ class _Builder:
             engine=self._chosen("engine", Engine),  # type: ignore[type-abstract]
             split=build(Split, "split", *self._section("split")),
             limits=build(Limits, "limits", *self._section("limits")),
+            redo=self._redo(),
         )
+
+    def _redo(self) -> Redo | None:
+        said = self.words.get("redo", "")
+        require(said in ("", *Redo), "redo", said, " or ".join(Redo))
+        return Redo(said) if said else None
 
     def _source(self) -> SourceSet:
         node, words = self._section("source")
@@ -137,11 +169,15 @@ class _Builder:
             return Nowhere()
         return self._chosen("source", SourceSet)  # type: ignore[type-abstract]
 
-    def _output(self) -> Path:
+    def _output(self) -> Store:
         node, words = self._section("output")
         if not self.to_run and {**node, **words}.get("path") == "???":
-            return Path()
-        return Path(build(Output, "output", node, words).path)
+            return open_store(".")
+        path = build(Output, "output", node, words).path
+        try:
+            return open_store(path)
+        except ConfigError as error:
+            raise ConfigError(f"output.path={error}") from error
 
     def _names(self) -> list[str]:
         if "pipeline" in self.words:
@@ -161,7 +197,7 @@ class _Builder:
                 raise ConfigError(f"{key}={value}: {top} is not in the pipeline [{', '.join(names)}]")
             if top not in (*names, *SETTINGS):
                 raise ConfigError(f"{key}={value}: unknown key{closest(top, [*names, *SETTINGS, 'recipe'])}")
-            if key == top and key != "pipeline":
+            if key == top and key not in SINGLE:
                 name = ".<name>" if key in ("keep", "placement") else ""
                 raise ConfigError(f"{key}={value}: expected {key}{name}.<parameter>=<value>")
         reserved = [name for name in names if name in RESERVED]

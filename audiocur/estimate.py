@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-import shutil
 import subprocess
 import sys
 import time
@@ -100,8 +99,8 @@ def check_disk(job: Job, sources: Sequence[Source]) -> None:
     """
     if job.pipeline.encoder is None:
         return
-    free = shutil.disk_usage(job.output).free
-    if sum(source.size or 0 for source in sources) * GREATEST_GROWTH < free:
+    free = job.output.free_bytes()
+    if free is None or sum(source.size or 0 for source in sources) * GREATEST_GROWTH < free:
         return
     needed = estimate(job, sources).stored_bytes
     if needed > free:

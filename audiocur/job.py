@@ -12,9 +12,12 @@ from audiocur.engine.ray import RayEngine
 from audiocur.errors import require
 from audiocur.pipeline import Pipeline, Stage
 from audiocur.planning import Split
+from audiocur.redo import Redo
 from audiocur.rules import Rules
 from audiocur.sources import open_source
 from audiocur.sources.base import SourceSet
+from audiocur.storage import is_url, open_store
+from audiocur.storage.base import Store
 from audiocur.store.recipe import describe, fingerprint
 
 
@@ -42,10 +45,11 @@ class Job:
 
     pipeline: Pipeline
     source: SourceSet
-    output: Path
+    output: Store
     engine: Engine = field(default_factory=RayEngine)
     split: Split = field(default_factory=Split)
     limits: Limits = field(default_factory=Limits)
+    redo: Redo | None = None
 
     @classmethod
     def of(
@@ -64,16 +68,16 @@ class Job:
             source: a source, or the path of a folder or manifest.
             output: the run directory.
             keep: keep rules by name; default: the pipeline's own.
-            settings: `engine`, `split` and `limits`.
+            settings: `engine`, `split`, `limits` and `redo`.
 
         Raises:
-            ConfigError: an output that is no local path.
+            ConfigError: an output that is no directory.
         """
-        require(str(output) not in ("", ".") and "://" not in str(output), "output", output, "a local directory")
+        require(str(output) not in ("", "."), "output", output, "a directory")
         return cls(
             pipeline=pipeline if keep is None else replace(pipeline, rules=keep),
             source=source if isinstance(source, SourceSet) else open_source(source),
-            output=Path(output).expanduser(),
+            output=open_store(output if is_url(str(output)) else Path(output).expanduser()),
             **settings,
         )
 

@@ -150,9 +150,11 @@ class Library:
             ConfigError: no such recipe, choice or option, or a YAML that does not compose.
         """
         recipe = choices.get("recipe", "music_gen")
+        said = self._recipe(recipe)
+        choices = self._with_its_engine(said, choices)
         store = ConfigStore.instance()
         store.store(_ROOT, OmegaConf.create(load_yaml(shipped("conf") / "config.yaml", resolve=False)))
-        store.store(_RECIPE, self._recipe(recipe), group="recipe", package="_global_")
+        store.store(_RECIPE, said, group="recipe", package="_global_")
         Plugins.instance().register(_OwnFirst)
         _OwnFirst.folders = self.own
         GlobalHydra.instance().clear()
@@ -171,6 +173,21 @@ class Library:
             _OwnFirst.folders = ()
         self._read_own(self.parts[group][option] for group, option in made.items() if group in self.parts)
         return Composed(recipe, {str(key): node for key, node in nodes.items()}, frozenset(made))
+
+    def _with_its_engine(self, recipe: DictConfig, choices: Mapping[str, str]) -> Mapping[str, str]:
+        """The choices, and the engine that a run's own recipe spells out, unless another is chosen."""
+        said = recipe.get("engine")
+        if not isinstance(said, DictConfig) or "_target_" not in said:
+            return choices
+        engines = self.parts.get("engine", {})
+        targets = {name: load_yaml(path).get("_target_") for name, path in engines.items()}
+        its = next((name for name, cls in targets.items() if cls == said["_target_"]), None)
+        chosen = choices.get("engine", its)
+        if chosen is None:
+            return choices
+        if chosen != its:
+            del recipe["engine"]
+        return {**choices, "engine": chosen}
 
     def _overrides(self, choices: Mapping[str, str], pipeline: Sequence[str], first: DictConfig) -> list[str]:
         """The choices as Hydra's grammar wants them."""

@@ -77,10 +77,12 @@ class Decoder(SpanOp):
 
     Attributes:
         span_s: the longest span it makes.
+        timeout_s: how long one span may take, with all that is done to it in the same stage; null for ever.
     """
 
     name = "decode"
     span_s: float
+    timeout_s: float | None = None
 
 
 class Segmenter(SpanOp):

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from logging import Logger
-from pathlib import Path
 
 from audiocur.errors import RunError
+from audiocur.isolation import Death
 from audiocur.job import Job
 from audiocur.op import Decoder
 from audiocur.pipeline import Stage
 from audiocur.planning import Progressed, estimate_s, pack, spans_of
 from audiocur.progress import Progress
 from audiocur.records import Source, Span
+from audiocur.store.attempts import Attempts
 from audiocur.store.commit import Committed, Committer
-from audiocur.store.ledger import known_spans
+from audiocur.store.ledger import Ledger
 from audiocur.words import count
 
 #: A run is not stopped on the evidence of fewer calls of an op than this.
@@ -28,11 +29,15 @@ class Passes:
     """Work through all spans of some sources, in passes.
 
     The first pass takes the first span of each source; those behind it become known when it was opened, and are the
-    second pass. A span that nobody accounts for after a pass was lost with its worker. It is done again alone, so that
-    its neighbours are out of suspicion, and what takes its worker down `max_attempts` times is recorded as failed.
+    second pass. A span that nobody accounts for after a pass was lost with its worker. It is done again with care, in
+    a process apart, so that its neighbours are out of suspicion; what takes that process down `max_attempts` times, or
+    runs past its time, is recorded as failed.
 
     Attributes:
+        ledger: as it was when the run began.
         known: for each source, what is settled; grows with each commit.
+        attempts: what is known of spans that were lost, by this driver and those before.
+        watch: raises what must end the run, if anything; called about once a second.
         changed: recordings left out because they have changed.
         spans, seconds: worked through so far, and their audio.
         unexpected, examples: bugs of ops, by op, and one error of each.
@@ -41,16 +46,20 @@ class Passes:
     job: Job
     stages: Sequence[Stage]
     committer: Committer
+    ledger: Ledger
     known: dict[str, Progressed]
+    attempts: Attempts
     progress: Progress
     log: Logger
+    watch: Callable[[], None]
     changed: int = 0
     spans: int = 0
     seconds: float = 0.0
     unexpected: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     _tried: Counter[str] = field(default_factory=Counter)
-    _attempts: dict[str, int] = field(default_factory=dict)  # alone, by span_id of what was lost once
+    _suspects: set[str] = field(default_factory=set)
+    _crashed: set[str] = field(default_factory=set)
     _guesses: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -65,10 +74,9 @@ class Passes:
         left = sum(guess * (1 - self.known[key].done_ratio) for key, guess in self._guesses.items())
         self.progress.expect(len(sources), left)
         while todo := list(self._missing(sources)):
-            self._run([span for span in todo if span.span_id not in self._attempts])
-            for span in todo:
-                if span.span_id in self._attempts:
-                    self._run_alone(span)
+            deaths = self.attempts.deaths
+            self._run([span for span in todo if span.span_id not in deaths])
+            self._run_with_care([span for span in todo if span.span_id in deaths])
             self._note_lost(todo)
 
     def _missing(self, sources: Iterable[Source]) -> Iterator[Span]:
@@ -77,32 +85,57 @@ class Passes:
 
     def _run(self, spans: Sequence[Span]) -> None:
         engine = self.job.engine
-        for committed in engine.run(self.stages, pack(spans, engine.workers, self.span_s), self.committer):
-            self._take(committed)
+        blocks = pack(spans, engine.workers, self.span_s)
+        for done in engine.run(self.stages, blocks, self.committer, watch=self.watch):
+            if isinstance(done, Committed):
+                self._take(done)
 
-    def _run_alone(self, span: Span) -> None:
-        for committed in self.job.engine.run(self.stages, [[span]], self.committer, retries=0):
-            self._take(committed)
-        if span.index in self.known[span.source.source_id].settled:
+    def _run_with_care(self, spans: Sequence[Span]) -> None:
+        """Do again what was lost; a span that has killed its process before goes alone, in case its worker dies too."""
+        if not spans:
             return
-        self._attempts[span.span_id] += 1
-        attempts = self._attempts[span.span_id]
-        if attempts >= self.job.limits.max_attempts:
-            span.fail(None, f"crashed: its worker died {count(attempts, 'time')}")
-            self.log.info("%s of %s given up: %s", span.span_id, span.source.uri, span.reason)
-            self._take(self.committer.commit([span]))
+        engine, deaths = self.job.engine, self.attempts.deaths
+        self._suspects |= {span.span_id for span in spans}
+        self.progress.say(f"going through {count(len(spans), 'span')} again that had been lost with a worker")
+        blocks = pack([span for span in spans if not deaths[span.span_id]], engine.workers, self.span_s)
+        blocks += [[span] for span in spans if deaths[span.span_id]]
+        by_id = {span.span_id: span for span in spans}
+        for done in engine.run(self.stages, blocks, self.committer, careful=True, watch=self.watch):
+            if isinstance(done, Committed):
+                self._take(done)
+                by_id = {key: span for key, span in by_id.items() if not self._is_settled(span)}
+            else:
+                self._take_death(by_id.pop(done.span_id), done)
+        for span in by_id.values():
+            self._take_death(span, Death(span.span_id, "crashed, and its worker with it", ""))
+
+    def _take_death(self, span: Span, death: Death) -> None:
+        self.attempts.add(span.span_id, death.how)
+        self.log.info("%s of %s %s\n%s", span.span_id, span.source.uri, death.how, death.trace)
+        times = len(self.attempts.deaths[span.span_id])
+        if not death.timed_out and times < self.job.limits.max_attempts:
+            return
+        span.fail(None, death.how if death.timed_out else f"{death.how}, {count(times, 'time')}")
+        self._take(self.committer.commit([span]))
+        self._crashed.add(span.span_id)
+        if self._too_many(len(self._crashed), len(self._suspects)):
+            raise RunError(
+                f"{len(self._crashed)} of {len(self._suspects)} spans that were looked at alone take their process "
+                f"down, so it is no fault of theirs: the last {death.how}\n{death.trace}"
+            )
 
     def _note_lost(self, todo: Sequence[Span]) -> None:
         """Spans whose worker died; some may be committed all the same, and only the news of it was lost."""
-        lost = [span for span in todo if span.index not in self.known[span.source.source_id].settled]
-        if not lost:
-            return
-        for known in known_spans(Path(self.committer.run)):
-            if known.outcome.source_id in self.known:
-                self.known[known.outcome.source_id].settle(known.outcome)
-        for span in lost:
-            if span.index not in self.known[span.source.source_id].settled:
-                self._attempts.setdefault(span.span_id, 0)
+        if any(not self._is_settled(span) for span in todo):
+            self.ledger = Ledger.read(self.ledger.store, self.ledger)
+            for outcome in self.ledger.spans():
+                if outcome.source_id in self.known:
+                    self.known[outcome.source_id].settle(outcome)
+            self.attempts.suspect(span.span_id for span in todo if not self._is_settled(span))
+        self.attempts.forget(span.span_id for span in todo if self._is_settled(span))
+
+    def _is_settled(self, span: Span) -> bool:
+        return span.index in self.known[span.source.source_id].settled
 
     def _take(self, committed: Committed) -> None:
         share_s, finished = 0.0, 0
@@ -121,5 +154,8 @@ class Passes:
         self.examples |= committed.examples
         for op, failures in self.unexpected.items():
             tried = self._tried[op]
-            if tried >= LEAST_EVIDENCE and failures > self.job.limits.max_unexpected_ratio * tried:
+            if self._too_many(failures, tried):
                 raise RunError(f"{op} fails on {failures} of {tried} calls, so it is a bug: {self.examples[op]}")
+
+    def _too_many(self, failures: int, tried: int) -> bool:
+        return tried >= LEAST_EVIDENCE and failures > self.job.limits.max_unexpected_ratio * tried

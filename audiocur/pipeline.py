@@ -89,6 +89,11 @@ class Stage:
         """The steps' names, "decode → vad → segment"."""
         return " → ".join(step.name for step in self.steps)
 
+    @property
+    def timeout_s(self) -> float | None:
+        """How long one span may take in it, null for ever."""
+        return next((step.op.timeout_s for step in self.steps if isinstance(step.op, Decoder)), None)
+
 
 @dataclass(frozen=True)
 class Pipeline:

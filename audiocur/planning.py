@@ -10,7 +10,7 @@ from pathlib import PurePath
 
 from audiocur.errors import require
 from audiocur.records import Source, Span
-from audiocur.store.commit import SpanOutcome
+from audiocur.store.parts import SpanOutcome
 
 #: Bytes a second of audio, by suffix, to guess how long a file nobody has opened is: what is usual for stereo music.
 BYTES_PER_S = {

@@ -76,6 +76,14 @@ class ConsoleProgress:
         else:
             self._console.print(text, highlight=False)
 
+    def tell(self, text: str) -> None:
+        """How far something is that is counted elsewhere; in a log, a line now and then."""
+        if self._bar:
+            self._bar.update(self._task, description=text)
+        elif time.monotonic() - self._last_line >= LINE_EVERY_S:
+            self._last_line = time.monotonic()
+            self._console.print(text, highlight=False)
+
     def expect(self, sources: int, estimated_s: float) -> None:
         """Work begins; the clock of the estimate starts."""
         self._began = self._last_line = time.monotonic()
@@ -89,10 +97,8 @@ class ConsoleProgress:
         self._done_s += estimated_s
         self._clips += committed.clips
         if self._bar:
-            self._bar.update(self._task, description=self._text(), total=self._expected_s, completed=self._done_s)
-        elif time.monotonic() - self._last_line >= LINE_EVERY_S:
-            self._last_line = time.monotonic()
-            self._console.print(self._text(), highlight=False)
+            self._bar.update(self._task, total=self._expected_s, completed=self._done_s)
+        self.tell(self._text())
 
     def _text(self) -> str:
         elapsed = max(time.monotonic() - self._began, 1e-3)

@@ -51,9 +51,10 @@ class Source:
         source_id: hash of the URI as the listing gave it, see `source_id`.
         uri: the same URI as text: relative to the folder or manifest, or absolute. Bytes of a file name that are no
             UTF-8 appear as ``\xNN``.
-        path: what to open: a local path as the file system's bytes.
+        path: what to open: a local path as the file system's bytes, or a URL.
         size: bytes, null where it could not be told.
-        mtime_ns: time of last change in ns since 1970, null where it could not be told.
+        mtime_ns: time of last change in ns since 1970, null where it could not be told or `etag` says more.
+        etag: what an object store gives each version of an object.
         problem: why it cannot be opened, where the listing already knows (a symbolic-link loop, say).
         meta: further columns of a manifest, by column name without the prefix ``meta_``.
     """
@@ -63,6 +64,7 @@ class Source:
     path: bytes
     size: int | None = None
     mtime_ns: int | None = None
+    etag: str | None = None
     problem: str | None = None
     title: str | None = None
     artist: str | None = None

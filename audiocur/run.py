@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from logging import Logger
-from pathlib import Path
 
 from audiocur import __version__
-from audiocur.errors import OutputError, SourceError
+from audiocur.errors import RunError, SourceError
 from audiocur.estimate import check_disk
 from audiocur.inspect.funnel import Funnel, funnel
 from audiocur.job import Job
@@ -18,13 +17,19 @@ from audiocur.pipeline import Stage
 from audiocur.planning import Progressed
 from audiocur.progress import Progress, SilentProgress
 from audiocur.records import Source
+from audiocur.redo import spans_to_redo, with_other_content
+from audiocur.resume import known_sources
 from audiocur.schema import clips_schema, ledger_schema
 from audiocur.sources.base import Listing
+from audiocur.storage.base import Store
+from audiocur.store.attempts import Attempts
 from audiocur.store.card import write_card
 from audiocur.store.commit import Committer
-from audiocur.store.ledger import KnownSpan, begin_epoch, known_spans, sweep
+from audiocur.store.lease import Lease, taken
+from audiocur.store.ledger import Ledger
 from audiocur.store.log import run_log
-from audiocur.store.recipe import claim
+from audiocur.store.recipe import check_claim, claim, environment
+from audiocur.store.withdraw import withdraw
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Summary:
         shards: number of shards, and `shard_bytes` their size.
     """
 
-    output: Path
+    output: Store
     funnel: Funnel
     resumed: bool
     sources: int
@@ -60,8 +65,13 @@ class Summary:
     shard_bytes: int
 
 
-def run(job: Job, progress: Progress | None = None) -> Summary:
+def run(job: Job, progress: Progress | None = None, *, only: Collection[str] | None = None) -> Summary:
     """Run a job to its end, or go on where an earlier run stopped.
+
+    Args:
+        job: what to do.
+        progress: told what happens.
+        only: ids of the recordings to work on; null for all.
 
     Raises:
         UserError: before any work, for whatever the user can mend; after it, if no recording could be used.
@@ -70,16 +80,40 @@ def run(job: Job, progress: Progress | None = None) -> Summary:
     began = time.monotonic()
     progress = progress or SilentProgress()
     stages = job.stages()
+    recipe = job.recipe()
+    check_claim(job.output, recipe)  # another recipe's run is not even touched
     progress.say("listing recordings")
     listed = job.source.list()
-    resumed = claim(job.output, job.recipe())
+    try:
+        with taken(job.output, {"environment": environment()}, progress.say) as lease:
+            resumed = check_claim(job.output, recipe)
+            claim(job.output, recipe)
+            return _run(job, stages, listed, lease, progress, only=only, resumed=resumed, began=began)
+    except OSError as error:
+        raise RunError(f"output.path={job.output}: {error.strerror or error}") from error
+
+
+def _run(
+    job: Job,
+    stages: Sequence[Stage],
+    listed: Listing,
+    lease: Lease,
+    progress: Progress,
+    *,
+    only: Collection[str] | None,
+    resumed: bool,
+    began: float,
+) -> Summary:
+    recipe = job.recipe()
     with run_log(job.output) as log:
-        log.info(
-            "begins: audiocur %s, recipe %s, %s listed", __version__, job.recipe()["fingerprint"], len(listed.sources)
-        )
-        work = _work(job, stages, listed.sources, progress, log)
-        summary = _summary(job, listed, work, resumed=resumed, elapsed_s=time.monotonic() - began)
-        write_card(job.output, summary.funnel, job.recipe())
+        log.info("begins: audiocur %s, recipe %s, %s listed", __version__, recipe["fingerprint"], len(listed.sources))
+        work = _work(job, stages, listed.sources, lease, progress, log, only)
+        ledger = Ledger.read(job.output, lease.ledger)
+        ledger.sweep()  # what workers left that died, or outlived an earlier driver
+        ledger.save_index()
+        summary = _summary(job, listed, work, ledger, resumed=resumed, elapsed_s=time.monotonic() - began)
+        splits = sorted({part.shard.name.split("/")[1] for part in ledger.parts if part.shard})
+        write_card(job.output, summary.funnel, recipe, splits)
         for line in summary.funnel.lines:
             log.info("%s: %s, %.1f s", line.what, line.number, line.seconds)
         for op, example in summary.examples.items():
@@ -93,27 +127,61 @@ def run(job: Job, progress: Progress | None = None) -> Summary:
     return summary
 
 
-def _work(job: Job, stages: Sequence[Stage], sources: Sequence[Source], progress: Progress, log: Logger) -> Passes:
+def _work(
+    job: Job,
+    stages: Sequence[Stage],
+    sources: Sequence[Source],
+    lease: Lease,
+    progress: Progress,
+    log: Logger,
+    only: Collection[str] | None,
+) -> Passes:
     """Whatever is missing, done."""
-    # The fence comes before the look at the ledger: what a driver of before commits in between counts for neither.
-    epoch = begin_epoch(job.output)
-    sweep(job.output)
-    known, changed = _known(job.output, sources)
-    todo = _todo(job, [source for source in sources if source.source_id not in changed], known, progress)
-    log.info("epoch %s: %s to do, %s changed since", epoch, len(todo), len(changed))
-    work = Passes(job, stages, committer(job, epoch), known, progress, log, len(changed))
+    ledger = lease.ledger
+    ledger.sweep()
+    ledger.save_index()
+    attempts = Attempts.read(job.output)
+    known, changed = known_sources(job, ledger, sources)
+    redone: set[str] = set()
+    if job.redo is not None:
+        progress.say(f"looking for what redo={job.redo} is about")
+        listed = {source.source_id: source for source in sources}
+        changed = set(with_other_content(ledger, [listed[key] for key in sorted(changed)]))
+        redone = spans_to_redo(job.redo, ledger, listed, changed)
+        ledger = withdraw(ledger, redone)
+        ledger.sweep()
+        attempts.forget(redone)
+        known, still_changed = known_sources(job, ledger, sources)
+        changed &= still_changed
+    wanted = [source for source in sources if source.source_id not in changed]
+    if only is not None:
+        wanted = [source for source in wanted if source.source_id in only]
+    todo = _todo(job, wanted, known, progress)
+    log.info("epoch %s: %s to do, %s changed since, %s to do again", lease.epoch, len(todo), len(changed), len(redone))
+    work = Passes(
+        job,
+        stages,
+        committer(job, lease.epoch),
+        ledger,
+        known,
+        attempts,
+        progress,
+        log,
+        lease.check,
+        len(changed),
+    )
     if todo:
         check_disk(job, todo)
         with job.engine.started():
             work.until_done(todo)
-        sweep(job.output)  # what workers left that died, or outlived an earlier driver
     return work
 
 
-def _summary(job: Job, listed: Listing, work: Passes, *, resumed: bool, elapsed_s: float) -> Summary:
+def _summary(job: Job, listed: Listing, work: Passes, ledger: Ledger, *, resumed: bool, elapsed_s: float) -> Summary:
+    shards = [part.shard for part in ledger.parts if part.shard]
     return Summary(
         output=job.output,
-        funnel=funnel(job.output),
+        funnel=funnel(ledger),
         resumed=resumed,
         sources=len(listed.sources),
         changed=work.changed,
@@ -124,34 +192,9 @@ def _summary(job: Job, listed: Listing, work: Passes, *, resumed: bool, elapsed_
         inactive=job.pipeline.inactive_rules(job.source.meta_fields()),
         unexpected=work.unexpected,
         examples=work.examples,
-        **_shards(job.output),
+        shards=len(shards),
+        shard_bytes=sum(shard.size_bytes for shard in shards),
     )
-
-
-def _known(output: Path, sources: Sequence[Source]) -> tuple[dict[str, Progressed], set[str]]:
-    """What the ledger says of each source, and which of those listed have changed since.
-
-    Those are left as they are: a recording must not be made of two versions of a file.
-
-    Raises:
-        OutputError: most of them have another size: this is another library under the same names.
-    """
-    by_id = {source.source_id: source for source in sources}
-    known: dict[str, Progressed] = {}
-    seen: dict[str, KnownSpan] = {}
-    for span in known_spans(output):
-        known.setdefault(span.outcome.source_id, Progressed()).settle(span.outcome)
-        seen[span.outcome.source_id] = span
-    listed = {key: (by_id[key], span) for key, span in seen.items() if key in by_id}
-    resized = sum(source.size != span.size for source, span in listed.values())
-    if len(listed) > 1 and resized * 2 > len(listed):
-        raise OutputError(
-            f"output.path={output}: {resized} of the {len(listed)} recordings it knows have another size in this "
-            "source: expected the library it was made from, or a new directory"
-        )
-    return known, {
-        key for key, (source, span) in listed.items() if (source.size, source.mtime_ns) != (span.size, span.mtime_ns)
-    }
 
 
 def _todo(job: Job, sources: Sequence[Source], known: dict[str, Progressed], progress: Progress) -> list[Source]:
@@ -169,9 +212,4 @@ def committer(job: Job, epoch: int) -> Committer:
     """What commits the spans of a job."""
     columns, meta, encoder = job.pipeline.columns, job.source.meta_fields(), job.pipeline.encoder
     clips = clips_schema(columns, meta, rate_hz=getattr(encoder, "rate_hz", None)) if encoder else None
-    return Committer(str(job.output), epoch, ledger_schema(columns, meta), clips)
-
-
-def _shards(output: Path) -> dict[str, int]:
-    sizes = [path.stat().st_size for path in (output / "clips").rglob("part-*.parquet")]
-    return {"shards": len(sizes), "shard_bytes": sum(sizes)}
+    return Committer(job.output, epoch, ledger_schema(columns, meta), clips)

@@ -86,6 +86,11 @@ _LEDGER: tuple[tuple[Column, Callable[[Span, Clip], Any], Callable[[Span], Any]]
         lambda s: s.source.mtime_ns,
     ),
     (
+        Column("etag", pa.string(), "", "of the source, where it is an object"),
+        lambda s, c: s.source.etag,
+        lambda s: s.source.etag,
+    ),
+    (
         Column("content_sha256", pa.string(), "", "of a source's first span: of the whole file"),
         lambda s, c: None,
         lambda s: s.content_sha256,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -10,10 +11,14 @@ from rich.text import Text
 
 from audiocur.estimate import Estimate, estimate
 from audiocur.inspect.funnel import Funnel
+from audiocur.inspect.trace import Trace
+from audiocur.inspect.verify import Verified
 from audiocur.job import Job
 from audiocur.op import Encoder, ModelOp
 from audiocur.pipeline import Stage
+from audiocur.repair import Repaired
 from audiocur.run import Summary
+from audiocur.storage.base import Store
 from audiocur.store.recipe import describe
 from audiocur.words import count, duration, hours, size
 
@@ -81,11 +86,74 @@ def show_summary(console: Console, summary: Summary) -> None:
         console.print(f"Nothing was missing: {count(summary.sources, 'recording')}, all done before.")
     if summary.shards:
         console.print(
-            Text(f"{count(summary.shards, 'shard')}, {size(summary.shard_bytes)}: {summary.output / 'clips'}"),
+            Text(f"{count(summary.shards, 'shard')}, {size(summary.shard_bytes)}: {summary.output}/clips"),
             soft_wrap=True,
         )
-    ledger, card = summary.output / "ledger", summary.output / "README.md"
-    console.print(Text(f"What became of everything else: {ledger}, in short: {card}"), soft_wrap=True)
+    text = f"What became of everything else: {summary.output}/ledger, in short: {summary.output}/README.md"
+    console.print(Text(text), soft_wrap=True)
+
+
+def show_verified(console: Console, store: Store, found: Verified) -> None:
+    """Print what was checked, and a line for each thing that is wrong."""
+    for finding in found.findings:
+        console.print(Text(f"{finding.file}: {finding.problem}", style="red"), soft_wrap=True)
+    sound = f"{count(found.clips, 'clip')}, {hours(found.seconds)}, in {count(found.shards, 'shard')}"
+    checked = f"{count(found.parts, 'ledger part')}, {count(found.spans, 'span')}"
+    console.print(f"Checked: {checked}. Sound: {sound}.", highlight=False)
+    if found.live:
+        console.print("A run is at work there; only what it has committed was checked.", style="yellow")
+    if found.findings:
+        again = sum(finding.part is not None for finding in found.findings)
+        text = f"{count(len(found.findings), 'file')} wrong, {again} of them with work to be done again"
+        console.print(Text(f"{text}: audiocur verify {store} --repair", style="bold"), soft_wrap=True)
+
+
+def show_repaired(console: Console, repaired: Repaired) -> None:
+    """Print what was done again, and what could not be."""
+    if repaired.summary:
+        spans, seconds = repaired.summary.spans, repaired.summary.seconds
+        console.print(f"Repaired: {count(spans, 'span')} done again, {hours(seconds)}.", highlight=False)
+    for finding in repaired.left:
+        why = "left as it is, for a recording in it has changed or is gone"
+        console.print(Text(f"{finding.file}: {why}", style="red"), soft_wrap=True)
+
+
+def show_trace(console: Console, found: Trace) -> None:
+    """Print one clip's history."""
+    clip, span, recipe = found.clip, found.span, found.recipe
+    table = Table(show_header=False, show_edge=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    stretch = f"samples {clip['start_sample']:,} to {clip['end_sample']:,} at {clip['source_rate_hz']:,} Hz"
+    facts = {
+        "clip": clip["clip_id"],
+        "verdict": clip["verdict"] + (f" by {clip['rule']}" if clip["rule"] else ""),
+        "reason": clip["reason"] or "",
+        "recording": clip["uri"],
+        "source": f"{clip['source_id']}, {count(clip['size'] or 0, 'byte')}",
+        "content": f"sha256 {found.content_sha256}" if found.content_sha256 else "",
+        "stretch": f"{clip['start_s']:.3f} to {clip['end_s']:.3f} s, {stretch}, {clip['source_channels']} channels",
+        "span": f"{clip['span_id']}, {span['start_s']:.1f} to {span['end_s']:.1f} s",
+        "stored": f"{found.part.shard.name}, row {found.row}" if found.part.shard and found.row is not None else "",
+        "ledger": found.part.name,
+        "made": f"{found.began}, epoch {found.part.made}, recipe {recipe['fingerprint']}",
+        "by": ", ".join(f"{name} {version}" for name, version in found.versions.items()),
+    }
+    ops = {op: ", ".join(f"{k}={v}" for k, v in recipe[op].items() if k != "_target_") for op in recipe["pipeline"]}
+    for section in (facts, ops, {key: _shown(value) for key, value in found.measures.items()}):
+        for name, value in section.items():
+            if value:
+                table.add_row(Text(name), Text(value))
+        table.add_section()
+    console.print(table)
+
+
+def _shown(value: Any) -> str:
+    """A measure as one reads it; of a long list its beginning."""
+    if isinstance(value, list):
+        shown = ", ".join(map(_shown, value[:6]))
+        return f"{shown}, ... {len(value)} in all" if len(value) > 6 else shown
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _funnel_table(funnel: Funnel) -> Table:

@@ -5,9 +5,11 @@ Both engines call `run_stage`; where it runs never changes what it does.
 
 from __future__ import annotations
 
+import faulthandler
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -26,11 +28,16 @@ _WAITS_S = (0.2, 1.0, 4.0)
 _models: dict[str, Any] = {}
 
 
-def run_stage(stage: Stage, spans: Sequence[Span]) -> None:
+def run_stage(stage: Stage, spans: Sequence[Span], *, watchdog: bool = False) -> None:
     """Take the spans through the stage's steps, in place.
 
     Spans go one by one through ops that hear their samples, so that one span's audio is in memory at a time; model ops
     get the clips of all spans together.
+
+    Args:
+        stage: what to do.
+        spans: what to do it to.
+        watchdog: end this process if a span takes longer than `decode.timeout_s`; it must be one that may end.
     """
     known = set(stage.known)
     for steps in _runs(stage.steps):
@@ -38,13 +45,38 @@ def run_stage(stage: Stage, spans: Sequence[Span]) -> None:
             _run_model(stage, steps[0], spans, known)
         else:
             for span in spans:
-                _run_span(stage, steps, span, set(known))
+                with _watched(stage.timeout_s if watchdog else None):
+                    _run_span(stage, steps, span, set(known))
         known |= {column.name for step in steps for column in step.op.writes}
     if stage.final:
         for span in spans:
             for clip in _open(span):
                 _gate(stage, span, clip, known)
                 clip.verdict = clip.verdict or Verdict.KEPT
+
+
+def load_models(stage: Stage) -> None:
+    """Load what models the stage has, so that this is over before the first span.
+
+    Raises:
+        RunError: one cannot be loaded.
+    """
+    for step in stage.steps:
+        if isinstance(step.op, ModelOp):
+            _model(step)
+
+
+@contextmanager
+def _watched(timeout_s: float | None) -> Iterator[None]:
+    """End the process after so long: a decoder that hangs may hold the interpreter, and no exception gets through."""
+    if timeout_s is None:
+        yield
+        return
+    faulthandler.dump_traceback_later(timeout_s, exit=True, file=2)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _runs(steps: Sequence[Step]) -> Iterator[list[Step]]:

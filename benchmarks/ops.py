@@ -23,7 +23,8 @@ from audiocur.job import Job
 from audiocur.op import ClipOp, SpanOp
 from audiocur.records import Clip, Span, Verdict
 from audiocur.run import committer
-from audiocur.store.ledger import begin_epoch
+from audiocur.storage import open_store
+from audiocur.store.ledger import Ledger
 
 #: Views of the audio that ops share: computed and charged on their own before the first op that uses them.
 SPAN_VIEWS = {"vad": ("mono", "mono_16k")}
@@ -48,7 +49,7 @@ def main(folder: str, *words: str) -> None:
     work(made, Span(source=sources[0]), Stopwatch())  # imports and caches are paid for here
     watch, seconds = Stopwatch(), 0.0
     with tempfile.TemporaryDirectory() as run:
-        commit = committer(replace(made, output=Path(run)), begin_epoch(Path(run))).commit
+        commit = committer(replace(made, output=open_store(run)), Ledger.read(run).begin_epoch({})).commit
         for source in sources:
             span = Span(source=source)
             work(made, span, watch)

@@ -12,6 +12,7 @@ from audiocur.errors import OutputError
 from audiocur.estimate import check_disk, estimate
 from audiocur.op import ClipOp
 from audiocur.pipeline import Pipeline, Step
+from audiocur.storage import open_store
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def test_a_sample_tells_what_all_of_it_would_cost(library):
 def test_what_the_disk_cannot_hold_is_refused(library):
     recipe = made(library, "keep.bandwidth=")
     sources = recipe.source.list().sources
-    check_disk(replace(recipe, output=library), sources)
+    check_disk(replace(recipe, output=open_store(library)), sources)
     with pytest.raises(OutputError, match=r"output\.path=/proc: about 0\.\d GB will be written, 0\.0 GB are free"):
         check_disk(replace(recipe, output=Path("/proc")), sources)
     check_disk(replace(made(library, "pipeline=[decode,vad]"), output=Path("/proc")), sources)

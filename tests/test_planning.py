@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from audiocur.errors import ConfigError
 from audiocur.planning import LONGEST_BLOCK_S, Progressed, Split, estimate_s, pack
 from audiocur.records import Source, Span
-from audiocur.store.commit import SpanOutcome
+from audiocur.store.parts import SpanOutcome
 
 
 def outcome(index, *, last=False, expected=1, failed=False):
-    return SpanOutcome("s", index, last, expected, failed, 600.0)
+    return SpanOutcome("s", index, last, expected, failed, None, 0, 600.0, 0.0, 1, 1, None)
 
 
 def test_the_first_span_is_planned_without_knowing_anything():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from audiocur.isolation import Death
 from audiocur.pipeline import Stage
 from audiocur.records import Span
 from audiocur.store.commit import Committed, Committer
@@ -29,10 +30,24 @@ class Engine(ABC):
 
     @abstractmethod
     def run(
-        self, stages: Sequence[Stage], blocks: Sequence[Sequence[Span]], committer: Committer, *, retries: int = 2
-    ) -> Iterator[Committed]:
+        self,
+        stages: Sequence[Stage],
+        blocks: Sequence[Sequence[Span]],
+        committer: Committer,
+        *,
+        careful: bool = False,
+        watch: Callable[[], None] = lambda: None,
+    ) -> Iterator[Committed | Death]:
         """Yield what was committed, block by block, in any order.
 
-        A block that kills its worker, and does so in each of `retries` more attempts, yields nothing: the caller sees
-        which spans are missing. To stop early, cease to iterate.
+        A block whose worker dies yields nothing: the caller sees which spans are missing. To stop early, cease to
+        iterate.
+
+        Args:
+            stages: what to do.
+            blocks: to what, each block of one split.
+            committer: commits each block.
+            careful: work in processes apart, so that of a block that kills its worker all is done but the span to
+                blame, which yields a `Death`.
+            watch: called about once a second; what it raises ends the iteration.
         """

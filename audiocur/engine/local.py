@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from audiocur.block import work_through
 from audiocur.engine.base import Engine
+from audiocur.isolation import Death
 from audiocur.pipeline import Stage
 from audiocur.records import Span
-from audiocur.stage import run_stage
 from audiocur.store.commit import Committed, Committer
 
 
@@ -17,7 +19,8 @@ class LocalEngine(Engine):
     """Runs everything in this process, one block after another."""
 
     caveat = (
-        "engine=local works in one process: a recording that crashes a decoder ends the run (engine=ray outlives it)"
+        "engine=local works in one process: a recording that crashes or hangs a decoder ends the run "
+        "(engine=ray outlives it)"
     )
 
     @property
@@ -26,10 +29,19 @@ class LocalEngine(Engine):
         return 1
 
     def run(
-        self, stages: Sequence[Stage], blocks: Sequence[Sequence[Span]], committer: Committer, *, retries: int = 2
-    ) -> Iterator[Committed]:
+        self,
+        stages: Sequence[Stage],
+        blocks: Sequence[Sequence[Span]],
+        committer: Committer,
+        *,
+        careful: bool = False,
+        watch: Callable[[], None] = lambda: None,
+    ) -> Iterator[Committed | Death]:
         """Take each block through all stages, then commit it; what dies here, dies with the run."""
         for block in blocks:
+            rows: Sequence[Any] = block
             for stage in stages:
-                run_stage(stage, block)
-            yield committer.commit(block)
+                last = committer if stage.final else None
+                rows = work_through(rows, stage, last, careful=careful, watchdog=False)
+            yield from rows
+            watch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import os
@@ -17,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from audiocur.block import work_through
 from audiocur.engine.base import Engine
 from audiocur.engine.cores import cores
+from audiocur.engine.watch import watched
 from audiocur.errors import ConfigError, RunError, require
+from audiocur.isolation import Death
 from audiocur.pipeline import Stage, Via
 from audiocur.records import Span
-from audiocur.stage import run_stage
 from audiocur.store.commit import Committed, Committer
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ _ENVIRONMENT = {
     "RAY_AUTH_MODE": "disabled",  # a loopback-only instance that ends with the run needs no token file
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_task_oom_retries": "1",  # by default for ever
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     # One thread a worker: the workers are what fills the cores.
     "OMP_NUM_THREADS": "1",
@@ -90,8 +94,14 @@ class RayEngine(Engine):
         return self.address or os.environ.get("RAY_ADDRESS") or None
 
     def run(
-        self, stages: Sequence[Stage], blocks: Sequence[Sequence[Span]], committer: Committer, *, retries: int = 2
-    ) -> Iterator[Committed]:
+        self,
+        stages: Sequence[Stage],
+        blocks: Sequence[Sequence[Span]],
+        committer: Committer,
+        *,
+        careful: bool = False,
+        watch: Callable[[], None] = lambda: None,
+    ) -> Iterator[Committed | Death]:
         """Stream the blocks through Ray Data; see `Engine.run`."""
         import ray.data
 
@@ -103,73 +113,90 @@ class RayEngine(Engine):
         context.max_errored_blocks = -1  # only a worker's death gets here; what it held is found missing and done again
         if not blocks:
             return
-        dataset: ray.data.Dataset = ray.data.from_arrow([_table(block) for block in blocks])
+        dataset: ray.data.Dataset = ray.data.from_arrow([_one_row(block) for block in blocks])
         for stage in stages:
-            dataset = self._add(dataset, stage, committer if stage.final else None, len(blocks), retries)
+            work = Work(stage, committer if stage.final else None, careful)
+            dataset = self._add(dataset, work, len(blocks))
         yielded = False
-        batches: Iterator[Any] = iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
-        for batch in batches:
-            for row in batch.column("row").to_pylist():
-                result = pickle.loads(row)
-                if isinstance(result, RunError):
-                    raise result
-                yielded = True
-                yield result
+        batches: Any = iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
+        try:
+            for batch in watched(batches, watch):
+                for result in _rows(batch):
+                    if isinstance(result, RunError):
+                        raise result
+                    yielded = True
+                    yield result
+        finally:
+            batches.close()  # which ends what is still at work
+            # Ray Data leaves its handles to the garbage collector; until then a restarted actor keeps its GPU.
+            del batches, dataset
+            gc.collect()
         if not yielded:
             _check_workers(stages)
 
-    def _add(
-        self, dataset: ray.data.Dataset, stage: Stage, committer: Committer | None, blocks: int, retries: int
-    ) -> ray.data.Dataset:
+    def _add(self, dataset: ray.data.Dataset, work: Work, blocks: int) -> ray.data.Dataset:
         import ray.data
 
-        where = stage.placement
-        options: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}
+        where = work.stage.placement
+        options: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow"}
         options |= {"num_cpus": where.cpus, "num_gpus": where.gpus or None}
-        work: Any = _work
+        call: Any = _work
         if where.via is Via.task:
-            options["fn_kwargs"] = {"stage": stage, "committer": committer}
+            options["fn_kwargs"] = {"work": work}
             options["compute"] = ray.data.TaskPoolStrategy(size=min(self.workers, blocks))
-            options["max_retries"] = retries
+            options["max_retries"] = 0  # what kills a worker must not do so again: it is done once more with care
         else:
-            work = _Actor
-            options["fn_constructor_kwargs"] = {"stage": stage, "committer": committer}
+            call = _Actor
+            options["fn_constructor_kwargs"] = {"work": work}
             options["compute"] = ray.data.ActorPoolStrategy(min_size=where.actors[0], max_size=where.actors[-1])
-            options |= {"max_restarts": -1, "max_task_retries": retries}
+            # A batch of an actor whose node is gone must not wait for that very actor: there may be no place for it.
+            options |= {"max_restarts": -1, "max_task_retries": 0}
         with warnings.catch_warnings():
             # Retries have no named argument yet in this release of Ray, which is pinned.
             warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
-            return dataset.map_batches(work, **options)
+            return dataset.map_batches(call, **options)
 
 
-def _work(batch: pa.Table, stage: Stage, committer: Committer | None) -> pa.Table:
+@dataclass(frozen=True)
+class Work:
+    """What a worker does with a block; see `work_through`."""
+
+    stage: Stage
+    committer: Committer | None
+    careful: bool
+
+
+def _work(batch: pa.Table, work: Work) -> pa.Table:
     """One block through one stage, in a worker.
 
     What ops raise is settled within `run_stage`; whatever still gets out (a full disk, a bug of ours) must stop the
     run, and goes to the driver as a row, because Ray would drop the block and go on.
     """
-    rows = [pickle.loads(row) for row in batch.column("row").to_pylist()]
+    rows = _rows(batch)
     failure = next((row for row in rows if isinstance(row, RunError)), None)
     if failure is not None:
-        return _table([failure])
+        return _one_row([failure])
     try:
-        run_stage(stage, rows)
-        return _table([committer.commit(rows)] if committer else rows)
+        return _one_row(work_through(rows, work.stage, work.committer, careful=work.careful, watchdog=True))
     except Exception as error:
-        return _table([error if isinstance(error, RunError) else RunError(f"{type(error).__name__}: {error}")])
+        return _one_row([error if isinstance(error, RunError) else RunError(f"{type(error).__name__}: {error}")])
 
 
 class _Actor:
-    def __init__(self, stage: Stage, committer: Committer | None) -> None:
-        self.work: Callable[[pa.Table], pa.Table] = lambda batch: _work(batch, stage, committer)
+    def __init__(self, work: Work) -> None:
+        self.work = work
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        return self.work(batch)
+        return _work(batch, self.work)
 
 
-def _table(rows: Sequence[object]) -> pa.Table:
-    """Rows that Ray never looks into: a span with its clips is one value, and cannot be torn."""
-    return pa.table({"row": pa.array([pickle.dumps(row, protocol=5) for row in rows], pa.binary())})
+def _one_row(rows: Sequence[object]) -> pa.Table:
+    """A block as one value that Ray never looks into: no span and no block can be torn, and none are put together."""
+    return pa.table({"block": pa.array([pickle.dumps(list(rows), protocol=5)], pa.binary())})
+
+
+def _rows(batch: pa.Table) -> list[Any]:
+    return [row for block in batch.column("block").to_pylist() for row in pickle.loads(block)]
 
 
 def _nodes() -> list[dict[str, float]]:

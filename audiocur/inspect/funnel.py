@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from audiocur.store.ledger import read_ledger
+from audiocur.store.ledger import Ledger
+from audiocur.store.parts import SpanOutcome, Tally
 from audiocur.words import count
 
 
@@ -66,55 +63,39 @@ class Funnel:
         return (recordings, *self.unreadable, *uncut, *self.failed, *self.rejected, self.kept)
 
 
-def funnel(run: Path) -> Funnel:
+def funnel(ledger: Ledger) -> Funnel:
     """The funnel of a run, from its ledger."""
-    columns = ["source_id", "clip_id", "verdict", "rule", "op", "reason", "duration_s", "uncut_s"]
-    ledger = read_ledger(run, columns)
-    is_span = pc.is_null(ledger["clip_id"])
-    spans, clips = ledger.filter(is_span), ledger.filter(pc.invert(is_span))
-    broken = spans.filter(pc.equal(spans["verdict"], "failed"))
-    done = spans.filter(pc.equal(spans["verdict"], "done"))
-    usable = done.filter(pc.greater(done["duration_s"], 0))
-    kept = clips.filter(pc.equal(clips["verdict"], "kept"))
+    spans = list(ledger.spans())
+    fates: dict[str, dict[str | None, Tally]] = {"kept": {}, "rejected": {}, "failed": {}}
+    for part in ledger.parts:
+        for tally in part.clips:
+            fate = fates[tally.verdict]
+            before = fate.get(tally.why, Tally(tally.verdict, tally.why, 0, 0.0))
+            seconds = before.duration_s + tally.duration_s
+            fate[tally.why] = Tally(tally.verdict, tally.why, before.count + tally.count, seconds)
     return Funnel(
-        sources=pc.count_distinct(spans["source_id"]).as_py(),
-        usable=pc.count_distinct(usable["source_id"]).as_py(),
-        seconds_in=_sum(spans["duration_s"]),
-        uncut_s=_sum(done["uncut_s"]),
-        kept=Line("kept", kept.num_rows, "clip", _sum(kept["duration_s"])),
-        rejected=_grouped(clips.filter(pc.equal(clips["verdict"], "rejected")), "rejected by ", "rule", "clip"),
-        failed=_grouped(_kinds(clips.filter(pc.equal(clips["verdict"], "failed"))), "failed: ", "kind", "clip"),
-        unreadable=_grouped(_kinds(broken), "unreadable: ", "kind", "recording"),
+        sources=len({span.source_id for span in spans}),
+        usable=len({span.source_id for span in spans if not span.failed and span.duration_s > 0}),
+        seconds_in=sum(span.duration_s for span in spans),
+        uncut_s=sum(span.uncut_s for span in spans if not span.failed),
+        kept=next(iter(_lines("kept", "clip", fates["kept"])), Line("kept", 0, "clip", 0.0)),
+        rejected=_lines("rejected by {}", "clip", fates["rejected"]),
+        failed=_lines("failed: {}", "clip", fates["failed"]),
+        unreadable=_lines("unreadable: {}", "recording", _unreadable(spans)),
     )
 
 
-def kind_of(reason: str) -> str:
-    """The kind of an error, without what differs from one recording to the next.
-
-    >>> kind_of("truncated: the header promises 30.0 s, the data ends at 14.2 s")
-    'truncated'
-    >>> kind_of("64 channels, expected 1 to 8"), kind_of("damaged at 6.0 s: 0.37 s are missing")
-    ('N channels, expected 1 to 8', 'damaged at N s')
-    """
-    return re.sub(r"\d+", "N", re.sub(r"\d+\.\d+", "N", reason.partition(":")[0]), count=1)
-
-
-def _kinds(rows: pa.Table) -> pa.Table:
-    ops, reasons = rows["op"].to_pylist(), rows["reason"].to_pylist()
-    kinds = [kind_of(reason) + (f" ({op})" if op else "") for op, reason in zip(ops, reasons, strict=True)]
-    return rows.append_column("kind", pa.array(kinds, pa.string()))
+def _unreadable(spans: Iterable[SpanOutcome]) -> dict[str | None, Tally]:
+    """Recordings that failed, by kind of error; one may have failed in several spans."""
+    sources: dict[str | None, set[str]] = {}
+    seconds: defaultdict[str | None, float] = defaultdict(float)
+    for span in spans:
+        if span.failed:
+            sources.setdefault(span.why, set()).add(span.source_id)
+            seconds[span.why] += span.duration_s
+    return {why: Tally("failed", why, len(ids), seconds[why]) for why, ids in sources.items()}
 
 
-def _grouped(rows: pa.Table, prefix: str, key: str, unit: str) -> tuple[Line, ...]:
-    # A recording may have failed in several spans; a clip has an id of its own.
-    identity, how = ("source_id", "count_distinct") if unit == "recording" else ("clip_id", "count")
-    counted: Any = rows.group_by(key).aggregate([("duration_s", "sum"), (identity, how)])
-    lines = [
-        Line(f"{prefix}{row[key]}", row[f"{identity}_{how}"], unit, row["duration_s_sum"] or 0.0)
-        for row in counted.to_pylist()
-    ]
+def _lines(what: str, unit: str, tallies: Mapping[str | None, Tally]) -> tuple[Line, ...]:
+    lines = [Line(what.format(why), tally.count, unit, tally.duration_s) for why, tally in tallies.items()]
     return tuple(sorted(lines, key=lambda line: (-line.count, line.what)))
-
-
-def _sum(column: pa.ChunkedArray) -> float:
-    return float(pc.sum(column).as_py() or 0.0)

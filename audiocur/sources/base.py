@@ -80,6 +80,7 @@ class SourceSet(ABC):
         exclude: glob patterns on the URI of what is left out again.
         limit: take a seeded sample of so many; null takes all.
         seed: another seed, another sample.
+        moved: the library is another one by most sizes, and known recordings are still those of the run.
         shard: "i/N" takes the i-th, from 0, of N disjoint parts of that sample; null takes all.
     """
 
@@ -88,6 +89,7 @@ class SourceSet(ABC):
     limit: int | None = None
     seed: int = 0
     shard: str | None = None
+    moved: bool = False
 
     name: ClassVar[str]
 

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from audiocur.inspect.funnel import Funnel, Line
-from audiocur.store.files import write_durably
+from audiocur.storage.base import Store
 from audiocur.words import count
 
 
-def write_card(run: Path, funnel: Funnel, recipe: Mapping[str, Any]) -> None:
+def write_card(store: Store, funnel: Funnel, recipe: Mapping[str, Any], splits: Sequence[str]) -> None:
     """Write RUN/README.md, with the metadata that dataset hubs read."""
-    splits = sorted(path.name for path in (run / "clips").glob("*") if any(path.glob("part-*.parquet")))
-    front: dict[str, Any] = {"pretty_name": run.resolve().name, "tags": ["audio", "music", "audiocur"]}
+    front: dict[str, Any] = {"pretty_name": store.name, "tags": ["audio", "music", "audiocur"]}
     if splits:
         files = [{"split": split, "path": f"clips/{split}/*.parquet"} for split in splits]
         front["configs"] = [{"config_name": "default", "data_files": files}]
     text = f"""---
 {yaml.safe_dump(front, sort_keys=False)}---
 
-# {run.resolve().name}
+# {store.name}
 
 {funnel.kept.count:,} clips, {funnel.kept.seconds / 3600:.2f} h,
 from {count(funnel.sources, "recording")}, {funnel.seconds_in / 3600:.2f} h.
@@ -31,7 +29,7 @@ from {count(funnel.sources, "recording")}, {funnel.seconds_in / 3600:.2f} h.
 | | number | hours |
 |---|---:|---:|
 {"".join(map(_row, funnel.lines))}
-{_load(run) if splits else ""}
+{_load(store) if splits else ""}
 Any Parquet reader opens `clips/`: one row a clip, its audio in `audio.bytes`. Each column's unit and meaning stand in
 the field metadata of the Parquet schema. `ledger/` has a row for every span of every recording (`clip_id` is null) and
 for every clip ever cut, kept or not, with its verdict, the reason and every measure taken.
@@ -43,16 +41,16 @@ By audiocur {recipe["audiocur"]}, recipe fingerprint `{recipe["fingerprint"]}`:
 `recipe.yaml` has every parameter, `environment.json` every version. The licence of each clip is that of its recording:
 see the `license` column.
 """
-    write_durably(run / "README.md", text.encode())
+    store.write("README.md", text.encode())
 
 
-def _load(run: Path) -> str:
+def _load(store: Store) -> str:
     return f"""## Load it
 
 ```python
 from datasets import load_dataset
 
-clips = load_dataset("parquet", data_dir="{run.name}/clips")
+clips = load_dataset("parquet", data_dir="{store.name}/clips")
 ```
 
 """

@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from audiocur.errors import RunError
-from audiocur.records import Clip, Span, Verdict, span_id
+from audiocur.records import Clip, Span, Verdict
 from audiocur.schema import ledger_rows, shard_row
-from audiocur.store.files import write_durably
+from audiocur.storage.base import Store
+from audiocur.store.parts import FACTS, Part, Shard, SpanOutcome, outcomes, tallies
 
+#: Columns of the ledger that a part's footer is made from.
+_TELLING = (
+    *("span_id", "clip_id", "source_id", "verdict", "rule", "reason", "op", "last", "expected_spans", "duration_s"),
+    *("uncut_s", "size", "mtime_ns", "etag"),
+)
 #: Row groups stay well under the 100 MB that dataset viewers take.
 ROW_GROUP_BYTES = 64 << 20
-
-
-@dataclass(frozen=True)
-class SpanOutcome:
-    """What the driver needs to know of a committed span to plan what follows it."""
-
-    source_id: str
-    index: int
-    last: bool
-    expected_spans: int
-    failed: bool
-    duration_s: float
-
-    @property
-    def span_id(self) -> str:
-        """Identity of the span."""
-        return span_id(self.source_id, self.index)
 
 
 @dataclass(frozen=True)
@@ -64,59 +52,87 @@ class Committer:
     """Commits spans into a run directory; plain data, so that it travels to workers.
 
     Attributes:
-        run: the run directory.
+        store: the run directory.
         epoch: the epoch of the driver that planned the spans.
         ledger, clips: Arrow schemas; `clips` is null where no audio is stored.
     """
 
-    run: str
+    store: Store
     epoch: int
     ledger: pa.Schema
     clips: pa.Schema | None
 
-    def commit(self, spans: Sequence[Span], *, replaces: Sequence[str] = ()) -> Committed:
+    def commit(self, spans: Sequence[Span]) -> Committed:
         """Write the kept clips of the spans as one shard, then the ledger part that settles them.
 
         Doing it again with the same spans writes the same names, so a retry never doubles.
 
         Args:
             spans: worked through, all of one split.
-            replaces: ledger parts that are void once this one is there.
 
         Raises:
             RunError: the directory cannot be written (any more).
         """
-        try:
-            return self._commit(Path(self.run), spans, replaces)
-        except OSError as error:
-            raise RunError(f"{self.run} cannot be written: {error.strerror or error}") from error
-
-    def _commit(self, root: Path, spans: Sequence[Span], replaces: Sequence[str]) -> Committed:
-        shard = self._write_shard(root, spans)
-        names = hashlib.sha256("\n".join(sorted(span.span_id for span in spans)).encode()).hexdigest()[:20]
-        part = f"part-{self.epoch:06d}-{names}.parquet"
-        facts = {"epoch": self.epoch, "shard": shard, "replaces": list(replaces)}
-        schema = self.ledger.with_metadata({"audiocur": json.dumps(facts)})
         rows = [row for span in spans for row in ledger_rows(span)]
-        # Spans lie in a row group of their own, so that a resumed run need not read the clips.
-        groups = [[r for r in rows if r["clip_id"] is None], [r for r in rows if r["clip_id"] is not None]]
-        data = _parquet(schema, groups, compression="zstd")
-        write_durably(root / "ledger" / part, memoryview(data))
+        table = pa.Table.from_pylist(rows, self.ledger)
+        try:
+            part = write_part(self.store, self.epoch, table, self._write_shard(spans))
+        except OSError as error:
+            raise RunError(f"{self.store} cannot be written: {error.strerror or error}") from error
         return _summary(part, spans)
 
-    def _write_shard(self, root: Path, spans: Sequence[Span]) -> dict[str, Any] | None:
+    def _write_shard(self, spans: Sequence[Span]) -> Shard | None:
         kept = [(span, clip) for span in spans for clip in span.clips if clip.verdict is Verdict.KEPT]
         if self.clips is None or not kept:
             return None
         (split,) = {span.split for span, _ in kept}
-        codecs = dict.fromkeys(_leaf_names(self.clips), "ZSTD") | {"audio.bytes": "NONE"}
-        plain = [column for column in codecs if column != "audio.bytes"]
         groups = ([shard_row(span, clip) for span, clip in group] for group in _row_groups(kept))
-        data = _parquet(self.clips, groups, compression=codecs, use_dictionary=plain)
-        sha256 = hashlib.sha256(data).hexdigest()
-        name = f"clips/{split}/part-{sha256[:20]}.parquet"
-        write_durably(root / name, memoryview(data))
-        return {"name": name, "rows": len(kept), "bytes": data.size, "sha256": sha256}
+        tables = (pa.Table.from_pylist(rows, self.clips) for rows in groups)
+        return write_shard(self.store, f"clips/{split}", self.clips, tables)
+
+
+def write_shard(store: Store, folder: str, schema: pa.Schema, row_groups: Iterable[pa.Table]) -> Shard:
+    """Write kept clips as one file, named by its content."""
+    codecs = dict.fromkeys(_leaf_names(schema), "ZSTD") | {"audio.bytes": "NONE"}
+    plain = [column for column in codecs if column != "audio.bytes"]
+    rows, data = _parquet(schema, row_groups, compression=codecs, use_dictionary=plain)
+    sha256 = hashlib.sha256(data).hexdigest()
+    name = f"{folder}/part-{sha256[:20]}.parquet"
+    store.write(name, memoryview(data))
+    return Shard(name, rows, data.size, sha256)
+
+
+def write_part(
+    store: Store,
+    epoch: int,
+    table: pa.Table,
+    shard: Shard | None,
+    *,
+    replaces: Sequence[str] = (),
+    made: int | None = None,
+) -> Part:
+    """Write the ledger part that settles the spans of some rows.
+
+    Args:
+        store: the run directory.
+        epoch: the current one.
+        table: rows of the ledger: spans, and their clips.
+        shard: the file with the kept ones.
+        replaces: ledger parts that are void once this one is there.
+        made: the epoch in which the rows were worked out; default: the current one.
+    """
+    rows = table.select(_TELLING).to_pylist()
+    settled = outcomes(rows)
+    names = hashlib.sha256("\n".join(sorted(span.span_id for span in settled)).encode()).hexdigest()[:20]
+    name = f"ledger/part-{epoch:06d}-{names}.parquet"
+    part = Part(name, 0, epoch, made or epoch, shard, tuple(replaces), settled, tallies(rows))
+    schema = table.schema.with_metadata({FACTS: part.facts()})
+    # Spans lie in a row group of their own, so that who looks for them need not read the clips.
+    is_span = pc.is_null(table["clip_id"])
+    groups = [table.filter(is_span), table.filter(pc.invert(is_span))]
+    _, data = _parquet(schema, groups, compression="zstd", write_page_checksum=True)
+    store.write(name, memoryview(data))
+    return replace(part, size_bytes=data.size)
 
 
 def _row_groups(kept: Iterable[tuple[Span, Clip]]) -> Iterator[list[tuple[Span, Clip]]]:
@@ -132,13 +148,15 @@ def _row_groups(kept: Iterable[tuple[Span, Clip]]) -> Iterator[list[tuple[Span, 
     yield group
 
 
-def _parquet(schema: pa.Schema, groups: Iterable[list[dict[str, Any]]], **options: Any) -> pa.Buffer:
+def _parquet(schema: pa.Schema, row_groups: Iterable[pa.Table], **options: Any) -> tuple[int, pa.Buffer]:
     sink = pa.BufferOutputStream()
+    rows = 0
     with pq.ParquetWriter(sink, schema, **options) as writer:
-        for rows in groups:
-            if rows:
-                writer.write_table(pa.Table.from_pylist(rows, schema), row_group_size=len(rows))
-    return sink.getvalue()
+        for table in row_groups:
+            if table.num_rows:
+                writer.write_table(table, row_group_size=table.num_rows)
+                rows += table.num_rows
+    return rows, sink.getvalue()
 
 
 def _leaf_names(schema: pa.Schema) -> list[str]:
@@ -156,23 +174,13 @@ def _leaf_names(schema: pa.Schema) -> list[str]:
     return [leaf for column in schema for leaf in leaves(column.name, column.type)]
 
 
-def _summary(part: str, spans: Sequence[Span]) -> Committed:
+def _summary(part: Part, spans: Sequence[Span]) -> Committed:
     clips = [clip for span in spans for clip in span.clips]
     rows: list[Span | Clip] = [*spans, *clips]
     failures = [row for row in rows if row.unexpected]
     return Committed(
-        part=part,
-        spans=tuple(
-            SpanOutcome(
-                span.source.source_id,
-                span.index,
-                span.last,
-                span.expected_spans,
-                span.verdict is Verdict.FAILED,
-                span.duration_s,
-            )
-            for span in spans
-        ),
+        part=part.name,
+        spans=part.spans,
         clips=Counter(str(clip.verdict) for clip in clips),
         tried=sum((span.tried for span in spans), Counter()),
         unexpected=Counter(str(row.op) for row in failures),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,124 +14,201 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from audiocur.errors import OutputError
-from audiocur.store.commit import SpanOutcome
-from audiocur.store.files import write_durably
+from audiocur.storage import open_store
+from audiocur.storage.base import Store
+from audiocur.store.parts import FACTS, Part, SpanOutcome
+
+#: All parts in short, so that a start need not open each; a mere copy, that is left aside where it does not agree.
+INDEX = "ledger/index.jsonl.gz"
+#: Footers read at once: on an object store each takes a while to come.
+_AT_ONCE = 16
+#: So many parts that the index does not have are worth a new one.
+_WORTH_AN_INDEX = 100
 
 
 @dataclass(frozen=True)
-class Part:
-    """One ledger part: its file name, and what its metadata says."""
+class Ledger:
+    """The ledger of a run at one moment.
 
-    name: str
+    Attributes:
+        store: the run directory.
+        epoch: the newest, 0 before the first.
+        parts: those that hold, by name.
+        void: name of every other part, and why it does not hold.
+        files: size of every file in the ledger and among the shards.
+        known: every part that could be read.
+        unindexed: how many of those the index lacks.
+    """
+
+    store: Store
     epoch: int
-    shard: dict[str, Any] | None
-    replaces: tuple[str, ...]
+    parts: tuple[Part, ...]
+    void: Mapping[str, str]
+    files: Mapping[str, int]
+    known: Mapping[str, Part] = field(repr=False)
+    unindexed: int = 0
+
+    @classmethod
+    def read(cls, store: Store | Path | str, before: Ledger | None = None) -> Ledger:
+        """Read it; of what stood there `before`, nothing is opened again."""
+        store = open_store(store)
+        files = store.files("ledger") | store.files("clips")
+        names = [name for name in sorted(files) if name.startswith("ledger/part-") and name.endswith(".parquet")]
+        known = dict(before.known if before else _read_index(store, files))
+        new = [name for name in names if name not in known or known[name].size_bytes != files[name]]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            known |= {
+                part.name: part for part in pool.map(lambda name: _read_part(store, name, files[name]), new) if part
+            }
+        fence = _newest_fence(store, files)
+        held, void = _judge([known.get(name) or name for name in names], fence, files)
+        known = {name: known[name] for name in names if name in known}
+        return cls(store, fence[0], held, void, files, known, len(new) + (before.unindexed if before else 0))
+
+    def spans(self) -> Iterator[SpanOutcome]:
+        """Every span that is settled.
+
+        Raises:
+            OutputError: two parts settle the same span: the ledger has been tampered with.
+        """
+        settled: dict[tuple[str, int], str] = {}
+        for part in self.parts:
+            for span in part.spans:
+                other = settled.setdefault((span.source_id, span.index), part.name)
+                if other != part.name:
+                    raise OutputError(f"{self.store}: span {span.span_id} stands in both {other} and {part.name}")
+                yield span
+
+    def begin_epoch(self, facts: Mapping[str, Any]) -> int:
+        """Fence off every earlier driver: from now on its parts count only if they stand here.
+
+        Args:
+            facts: what else the epoch's file says, of who began it.
+
+        Raises:
+            OutputError: another driver began the same epoch at the same moment.
+        """
+        epoch = self.epoch + 1
+        text = json.dumps({"epoch": epoch, **facts, "parts": [part.name for part in self.parts]}, indent=1)
+        try:
+            self.store.write(epoch_file(epoch), text.encode(), exclusive=True)
+        except FileExistsError:
+            raise OutputError(f"output.path={self.store}: another run began there at this moment") from None
+        return epoch
+
+    def begun(self, epoch: int) -> Ledger:
+        """The same ledger under the epoch that was begun from it."""
+        return replace(self, epoch=epoch)
+
+    def sweep(self) -> int:
+        """Remove void parts, shards that no part names, and unfinished files; returns how many. Needs the lease."""
+        files = self.store.files("ledger") | self.store.files("clips")
+        named = {part.name for part in self.parts} | {part.shard.name for part in self.parts if part.shard}
+        left = [name for name in files if name not in named and (name.endswith(".parquet") or _unfinished(name))]
+        self.store.remove(left)
+        for name in files:
+            if name.startswith("ledger/epoch-") and name < epoch_file(self.epoch):
+                _shorten(self.store, name)
+        return len(left)
+
+    def save_index(self) -> None:
+        """Write the index, if the one that is there lacks much. Needs the lease."""
+        if self.unindexed >= _WORTH_AN_INDEX:
+            lines = (f"{json.dumps([part.name, part.size_bytes])}\t{part.facts()}\n".encode() for part in self.parts)
+            self.store.write(INDEX, gzip.compress(b"".join(lines), compresslevel=1))
+
+    def table(self, columns: list[str] | None = None) -> pa.Table:
+        """Its rows: every span (`clip_id` null) and every clip ever cut.
+
+        Raises:
+            OutputError: there is no ledger.
+        """
+        if not self.parts:
+            raise OutputError(f"{self.store}: expected a run of audiocur with a ledger")
+        tables = []
+        for part in self.parts:
+            with self.store.open(part.name) as file:
+                tables.append(pq.read_table(file, columns=columns))
+        return pa.concat_tables(tables, promote_options="permissive")
 
 
-@dataclass(frozen=True)
-class KnownSpan:
-    """A span the ledger settles, with its source as it was then."""
-
-    outcome: SpanOutcome
-    size: int | None
-    mtime_ns: int | None
-
-
-def epochs(run: Path) -> dict[int, list[str]]:
-    """The fence: for each epoch, the parts that its driver found when it began."""
-    found = {}
-    for path in (run / "ledger").glob("epoch-*.json"):
-        found[int(path.stem.removeprefix("epoch-"))] = json.loads(path.read_text())["parts"]
-    return found
-
-
-def begin_epoch(run: Path) -> int:
-    """Fence off every earlier driver: from now on its parts count only if this call has seen them.
-
-    Raises:
-        OutputError: another driver began the same epoch at the same moment.
-    """
-    valid = [part.name for part in valid_parts(run)]
-    epoch = max(epochs(run), default=0) + 1
-    text = json.dumps({"epoch": epoch, "parts": sorted(valid)}, indent=1)
-    try:
-        write_durably(run / "ledger" / f"epoch-{epoch:06d}.json", text.encode(), exclusive=True)
-    except FileExistsError:
-        raise OutputError(f"output.path={run}: another run began there at this moment; wait for it to end") from None
-    return epoch
-
-
-def valid_parts(run: Path) -> list[Part]:
-    """The parts that count, by name.
-
-    A part is void if it cannot be read, if it is of an older epoch and the newest fence does not name it, if its shard
-    is missing or has another size, or if a part that holds replaces it.
-    """
-    fence = epochs(run)
-    newest = max(fence, default=0)
-    seen = set(fence.get(newest, ()))
-    parts = [part for path in sorted((run / "ledger").glob("part-*.parquet")) if (part := _read_part(path))]
-    holding = [part for part in parts if part.epoch == newest or part.name in seen]
-    holding = [part for part in holding if part.shard is None or _size(run / part.shard["name"]) == part.shard["bytes"]]
-    replaced = {name for part in holding for name in part.replaces}
-    return [part for part in holding if part.name not in replaced]
-
-
-def sweep(run: Path) -> int:
-    """Remove void parts, shards that no valid part names, and unfinished files; returns how many."""
-    parts = valid_parts(run)
-    named = {run / "ledger" / part.name for part in parts} | {run / part.shard["name"] for part in parts if part.shard}
-    left = [path for folder in ("ledger", "clips") for path in (run / folder).rglob("*.parquet") if path not in named]
-    left += [path for folder in ("ledger", "clips") for path in (run / folder).rglob(".*") if path.is_file()]
-    for path in set(left):
-        path.unlink()
-    return len(set(left))
-
-
-def known_spans(run: Path) -> Iterator[KnownSpan]:
-    """Every span that a valid part settles.
-
-    Raises:
-        OutputError: two parts settle the same span: the ledger has been tampered with.
-    """
-    columns = ["span_id", "source_id", "last", "expected_spans", "verdict", "duration_s", "size", "mtime_ns"]
-    settled: dict[str, str] = {}
-    for part in valid_parts(run):
-        spans = pq.ParquetFile(run / "ledger" / part.name).read_row_group(0, columns=columns)
-        for row in spans.to_pylist():
-            if row["span_id"] in settled:
-                both = f"{settled[row['span_id']]} and {part.name}"
-                raise OutputError(f"{run}: span {row['span_id']} stands in both {both}")
-            settled[row["span_id"]] = part.name
-            outcome = SpanOutcome(
-                row["source_id"],
-                int(row["span_id"].rpartition("-")[2]),
-                row["last"],
-                row["expected_spans"],
-                row["verdict"] == "failed",
-                row["duration_s"],
-            )
-            yield KnownSpan(outcome, row["size"], row["mtime_ns"])
-
-
-def read_ledger(run: Path, columns: list[str] | None = None) -> pa.Table:
+def read_ledger(run: Store | Path | str, columns: list[str] | None = None) -> pa.Table:
     """The ledger of a run as one table: every span (`clip_id` null) and every clip ever cut."""
-    tables = [pq.read_table(run / "ledger" / part.name, columns=columns) for part in valid_parts(run)]
-    if not tables:
-        raise OutputError(f"{run}: expected a run of audiocur with a ledger")
-    return pa.concat_tables(tables, promote_options="permissive")
+    return Ledger.read(run).table(columns)
 
 
-def _read_part(path: Path) -> Part | None:
+def epoch_file(epoch: int) -> str:
+    """The file that begins an epoch; whoever puts it there first has the run.
+
+    >>> epoch_file(3)
+    'ledger/epoch-000003.json'
+    """
+    return f"ledger/epoch-{epoch:06d}.json"
+
+
+def _judge(
+    parts: list[Part | str], fence: tuple[int, frozenset[str]], files: Mapping[str, int]
+) -> tuple[tuple[Part, ...], dict[str, str]]:
+    """The parts that hold, and why the others do not."""
+    newest, seen = fence
+    void: dict[str, str] = {}
+    held = []
+    for part in parts:
+        if isinstance(part, str):
+            void[part] = "cannot be read"
+        elif part.epoch != newest and part.name not in seen:
+            void[part.name] = "was committed by a run that another one had taken over"
+        elif part.shard and files.get(part.shard.name) != part.shard.size_bytes:
+            size = files.get(part.shard.name)
+            found = "is missing" if size is None else f"has {size:,} bytes of {part.shard.size_bytes:,}"
+            void[part.name] = f"its shard {part.shard.name} {found}"
+        else:
+            held.append(part)
+    replaced = {name for part in held for name in part.replaces}
+    void |= {part.name: "is replaced" for part in held if part.name in replaced}
+    return tuple(part for part in held if part.name not in replaced), void
+
+
+def _newest_fence(store: Store, files: Mapping[str, int]) -> tuple[int, frozenset[str]]:
+    """The newest epoch, and the parts that its driver found when it began."""
+    epochs = [name for name in files if name.startswith("ledger/epoch-") and name.endswith(".json")]
+    if not epochs:
+        return 0, frozenset()
+    said = json.loads(store.read(max(epochs)))
+    return said["epoch"], frozenset(said["parts"])
+
+
+def _shorten(store: Store, name: str) -> None:
+    """An epoch that is over keeps no list of parts; with many epochs of many parts they would fill the disk."""
+    said = json.loads(store.read(name))
+    if said.pop("parts", None) is not None:
+        store.write(name, json.dumps(said, indent=1).encode())
+
+
+def _unfinished(name: str) -> bool:
+    return name.rpartition("/")[2].startswith(".")
+
+
+def _read_part(store: Store, name: str, size: int) -> Part | None:
     try:
-        metadata = pq.read_metadata(path)
-    except pa.ArrowInvalid:  # damaged: its spans count as not done
+        with store.open(name) as file:
+            metadata = pq.read_metadata(file).metadata or {}
+    except (pa.ArrowInvalid, FileNotFoundError):  # damaged or swept meanwhile: its spans count as not done
         return None
-    if b"audiocur" not in (metadata.metadata or {}):
-        return None
-    facts = json.loads(metadata.metadata[b"audiocur"])
-    return Part(path.name, facts["epoch"], facts["shard"], tuple(facts["replaces"]))
+    return Part.of(name, size, metadata[FACTS]) if FACTS in metadata else None
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else -1
+def _read_index(store: Store, files: Mapping[str, int]) -> dict[str, Part]:
+    """What the index has of the parts that are there."""
+    if INDEX not in files:
+        return {}
+    found: dict[str, Part] = {}
+    try:
+        for line in gzip.decompress(store.read(INDEX)).splitlines():
+            head, _, facts = line.partition(b"\t")
+            name, size = json.loads(head)
+            if files.get(name) == size:
+                found[name] = Part.of(name, size, facts)
+    except (OSError, EOFError, ValueError, KeyError, TypeError):  # damaged: each part is opened instead
+        return {}
+    return found

@@ -9,18 +9,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from audiocur.errors import OutputError
-from audiocur.store.files import write_durably
+from audiocur.storage.base import Store
 
 #: Packages whose version may change a result.
 _PACKAGES = ("audiocur", "av", "numpy", "onnxruntime", "pyarrow", "ray", "scipy", "soundfile", "soxr")
 #: Keys of a recipe that place or bound the work, and never change what it yields.
 _ELSEWHERE = ("fingerprint", "source", "output", "engine", "placement", "limits")
+#: Parameters of ops that bound the work as well.
+_BOUNDS = ("timeout_s",)
 
 
 def describe(part: Any) -> dict[str, Any]:
@@ -44,10 +45,14 @@ def _plain(value: Any) -> Any:
 
 def fingerprint(recipe: Mapping[str, Any]) -> str:
     """Hash of everything in a recipe that decides the result."""
-    decisive = {key: value for key, value in recipe.items() if key not in _ELSEWHERE}
+    decisive = {key: _decisive(value) for key, value in recipe.items() if key not in _ELSEWHERE}
     # The first rule broken is the one that is named, so their order counts.
     decisive["keep"] = list(recipe.get("keep", {}).items())
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _decisive(value: Any) -> Any:
+    return {k: v for k, v in value.items() if k not in _BOUNDS} if isinstance(value, Mapping) else value
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
@@ -66,37 +71,45 @@ def _flat(recipe: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
         if not prefix and key in _ELSEWHERE:
             continue
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from _flat(_decisive(value), f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 
 
-def claim(run: Path, recipe: Mapping[str, Any]) -> bool:
-    """Make the run directory this recipe's own; returns whether it was so before.
+def check_claim(store: Store, recipe: Mapping[str, Any]) -> bool:
+    """Whether the run directory holds a run of this recipe; False where it is new.
 
     Raises:
-        OutputError: it holds another recipe's run or other files, or cannot be written.
+        OutputError: it holds another recipe's run or other files.
     """
-    path = run / "recipe.yaml"
-    resumed = path.exists()
-    if resumed:
-        there = yaml.safe_load(path.read_text())
-        if not isinstance(there, dict) or "fingerprint" not in there:
-            raise OutputError(f"output.path={run}: its recipe.yaml is none of audiocur's; expected a new directory")
-        if there["fingerprint"] != recipe["fingerprint"]:
-            shown = "; ".join(differences(there, recipe)[:5]) or "the same rules in another order"
-            raise OutputError(f"output.path={run}: it holds another recipe's run ({shown}); expected a new directory")
-    elif run.exists() and (not run.is_dir() or any(run.iterdir())):
-        raise OutputError(f"output.path={run}: expected a new or empty directory, or a run to go on with")
     try:
-        write_durably(path, yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True).encode())
-        write_durably(run / "environment.json", json.dumps(_environment(), indent=1).encode())
+        there = yaml.safe_load(store.read("recipe.yaml"))
+    except FileNotFoundError:
+        if any(not name.startswith(("ledger/", "lease.json")) for name in store.files()):
+            raise OutputError(
+                f"output.path={store}: expected a new or empty directory, or a run to go on with"
+            ) from None
+        return False
+    except NotADirectoryError:
+        raise OutputError(f"output.path={store}: expected a directory") from None
     except OSError as error:
-        raise OutputError(f"output.path={run}: cannot be written ({error.strerror})") from error
-    return resumed
+        raise OutputError(f"output.path={store}: cannot be read ({error.strerror or error})") from error
+    if not isinstance(there, dict) or "fingerprint" not in there:
+        raise OutputError(f"output.path={store}: its recipe.yaml is none of audiocur's; expected a new directory")
+    if there["fingerprint"] != recipe["fingerprint"]:
+        shown = "; ".join(differences(there, recipe)[:5]) or "the same rules in another order"
+        raise OutputError(f"output.path={store}: it holds another recipe's run ({shown}); expected a new directory")
+    return True
 
 
-def _environment() -> dict[str, str]:
+def claim(store: Store, recipe: Mapping[str, Any]) -> None:
+    """Write down that the run directory is this recipe's own. Needs the lease."""
+    store.write("recipe.yaml", yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True).encode())
+    store.write("environment.json", json.dumps(environment(), indent=1).encode())
+
+
+def environment() -> dict[str, str]:
+    """Versions of all that may change a result."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for name in _PACKAGES:
         try:

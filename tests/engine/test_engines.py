@@ -235,7 +235,7 @@ def test_what_kills_its_worker_fails_alone(library, tmp_path, started):
     limits = Limits(max_attempts=1)
     run(Job.of(pipeline, library, tmp_path / "run", engine=RayEngine(cpus=1), limits=limits))
     failed = {row["uri"]: (row["reason"], row["op"]) for row in ledger(tmp_path / "run") if row["verdict"] == "failed"}
-    crashed = ("crashed: its worker died 1 time", None)
+    crashed = ("crashed (exit status 1), 1 time", None)
     assert failed == {"broken.wav": failed["broken.wav"], "song 5.wav": crashed, "song 6.wav": crashed}
 
 
@@ -243,8 +243,8 @@ def test_what_kills_its_worker_fails_alone(library, tmp_path, started):
 class DyingCommitter(Committer):
     """Its worker dies right after the commit, so that the driver never hears of it."""
 
-    def commit(self, spans, *, replaces=()):
-        committed = super().commit(spans, replaces=replaces)
+    def commit(self, spans):
+        committed = super().commit(spans)
         if len(spans) > 2:
             os._exit(1)
         return committed

@@ -39,6 +39,7 @@ class Decode(Decoder):
     max_rate_hz: int = 768_000
     max_channels: int = 8
     truncated: Truncated = Truncated.FAIL
+    timeout_s: float | None = 600.0
 
     def __post_init__(self) -> None:
         require(self.span_s >= 1, "span_s", self.span_s, "at least 1 s")
@@ -46,6 +47,8 @@ class Decode(Decoder):
         require(self.min_rate_hz >= 1, "min_rate_hz", self.min_rate_hz, "at least 1 Hz")
         require(self.max_rate_hz >= self.min_rate_hz, "max_rate_hz", self.max_rate_hz, "at least min_rate_hz")
         require(self.max_channels >= 1, "max_channels", self.max_channels, "at least 1")
+        good = self.timeout_s is None or self.timeout_s > 0
+        require(good, "timeout_s", self.timeout_s, "seconds above 0, or null to wait for ever")
         require(self.truncated in tuple(Truncated), "truncated", self.truncated, f"one of {', '.join(Truncated)}")
 
     def span_samples(self, header: Header) -> int:
