@@ -69,7 +69,7 @@ def estimate(job: Job, sources: Sequence[Source]) -> Estimate:
     """Try a seeded sample of the sources and scale up."""
     sample = sorted(sources, key=lambda source: hashlib.sha256(source.source_id.encode()).digest())[:SAMPLE]
     # Keep rules may judge tags, so the sample needs them.
-    tried_sources = list(_try_elsewhere(job.stages(), [job.source.read_tags(source) for source in sample]))
+    tried_sources = list(_try_elsewhere(job.stages(), list(job.source.read_all_tags(sample))))
     trials = [trial for _, trial in tried_sources]
     # How much longer or shorter the sample is than its sizes suggest, so are the others.
     guessed = sum(estimate_s(source) for source, _ in tried_sources) or 1.0

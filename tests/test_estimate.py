@@ -48,8 +48,8 @@ def test_what_the_disk_cannot_hold_is_refused(library):
     sources = recipe.source.list().sources
     check_disk(replace(recipe, output=open_store(library)), sources)
     with pytest.raises(OutputError, match=r"output\.path=/proc: about 0\.\d GB will be written, 0\.0 GB are free"):
-        check_disk(replace(recipe, output=Path("/proc")), sources)
-    check_disk(replace(made(library, "pipeline=[decode,vad]"), output=Path("/proc")), sources)
+        check_disk(replace(recipe, output=open_store("/proc")), sources)
+    check_disk(replace(made(library, "pipeline=[decode,vad]"), output=open_store("/proc")), sources)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ class PcmReader:
         rate_hz, channels: as found in the header.
         num_samples: what there is of what the header promises.
         codec: libsndfile's name of the sample format.
+        seekable: it seeks in this sample format; in GSM and some others it does not.
     """
 
     def __init__(self, fd: int) -> None:
@@ -26,6 +27,7 @@ class PcmReader:
         self._file = soundfile.SoundFile(fd, closefd=False)
         self.rate_hz, self.channels = self._file.samplerate, self._file.channels
         self.num_samples, self.codec = self._file.frames, self._file.subtype.lower()
+        self.seekable = self._file.seekable()
 
     def close(self) -> None:
         """Let go of libsndfile's state; the descriptor stays open."""

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 
+import numpy as np
 import soundfile
 
 from audiocur.audio import Samples
+from audiocur.decoding.fetched import open_fetched, open_kept
 from audiocur.decoding.header import Header, Limits
 from audiocur.decoding.pcm import PcmReader
 from audiocur.decoding.sniff import identify
 from audiocur.decoding.stream import StreamReader, UncountableError
 from audiocur.errors import RowError
 from audiocur.sources.files import trouble
-
-#: Another attempt to open the file would end the same way; ENXIO is a socket.
-_LASTING = frozenset(
-    (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO)
-)
+from audiocur.storage import is_url
+from audiocur.storage.faults import LASTING
 
 _MIN_BYTES_PER_S = 50  # less than any codec needs, even for silence: lengths beyond it are lies
 
@@ -30,25 +28,48 @@ _MIN_BYTES_PER_S = 50  # less than any codec needs, even for silence: lengths be
 #: a worker decodes a long recording once and not again from its start for every span. Samples do not depend on it.
 _parked: dict[tuple[int, ...], StreamReader] = {}
 
+#: Behind which sample nothing is to be had of the recording whose end was seen last: a damaged header may promise
+#: thousands of spans there, and each would be looked for by going through all of the recording.
+_ends: dict[tuple[int, ...], int] = {}
+
 
 @contextmanager
 def open_file(path: bytes | str) -> Iterator[BufferedReader]:
-    """Open a local file; RowError where it can never be opened, OSError where another attempt may succeed."""
+    """Open a local file, or fetch a URL; RowError where it can never be had, OSError where it may be another time."""
     try:
-        # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = _open_url(os.fsdecode(path)) if is_url(os.fsdecode(path)) else _open_local(path)
     except OSError as error:
-        if error.errno in _LASTING:
+        if error.errno in LASTING:
             raise RowError(trouble(error, os.fsencode(path))) from None
         raise
     except ValueError as error:  # a NUL in the name
         raise RowError(trouble(error, os.fsencode(path))) from None
+    with file:
+        yield file
+
+
+def _open_local(path: bytes | str) -> BufferedReader:
+    # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(fd).st_mode
     if not stat.S_ISREG(mode):
         os.close(fd)
         raise RowError("a folder, not a file" if stat.S_ISDIR(mode) else "not a regular file")
-    with os.fdopen(fd, "rb") as file:
-        yield file
+    return os.fdopen(fd, "rb")
+
+
+def _open_url(url: str) -> BufferedReader:
+    file = open_kept(url)
+    if file is None:
+        _unpark()  # its reader would hold on to a file that nobody needs any more
+        file = open_fetched(url)
+    return file
+
+
+def _unpark() -> None:
+    for reader in tuple(_parked.values()):
+        reader.close()
+    _parked.clear()
 
 
 class Recording:
@@ -81,9 +102,7 @@ class Recording:
         if self._stream is not None and (kind is not None or self._stream.spent):
             self._stream.close()
         elif self._stream is not None:
-            for reader in tuple(_parked.values()):
-                reader.close()
-            _parked.clear()
+            _unpark()
             _parked[self._key] = self._stream
 
     def read(self, start_sample: int, num_samples: int) -> tuple[Samples, bool]:
@@ -99,6 +118,9 @@ class Recording:
             try:
                 return self._pcm.read(start_sample, num_samples)
             except soundfile.LibsndfileError:
+                if self._facts.container != "flac":
+                    behind = f"damaged behind {start_sample / self._pcm.rate_hz:.1f} s"
+                    raise RowError(f"{behind}: the {self._pcm.codec} decoder refuses the data") from None
                 # A damaged FLAC: libav says where, and reads the rest of it. Its samples are the same to the bit.
                 self._pcm.close()
                 self._pcm = None
@@ -113,12 +135,19 @@ class Recording:
 
     def _read_stream(self, start_sample: int, num_samples: int) -> tuple[Samples, bool]:
         reader = self._stream
+        if reader is not None and start_sample > _ends.get(self._key, start_sample):
+            return np.empty((reader.channels, 0), np.float32), True
         if reader is None or reader.earliest > start_sample:
             reader = self._renew_stream(skip=True)
         try:
-            return reader.read(start_sample, num_samples)
+            samples, ended = reader.read(start_sample, num_samples)
         except UncountableError:
-            return self._renew_stream(skip=False).read(start_sample, num_samples)
+            reader = self._renew_stream(skip=False)
+            samples, ended = reader.read(start_sample, num_samples)
+        if ended:
+            _ends.clear()
+            _ends[self._key] = reader.nothing_after
+        return samples, ended
 
     def _renew_stream(self, *, skip: bool) -> StreamReader:
         if self._stream is not None:
@@ -147,9 +176,13 @@ class Recording:
 
     def _open_pcm(self) -> PcmReader | None:
         try:
-            return PcmReader(self._fd)
+            reader = PcmReader(self._fd)
         except soundfile.LibsndfileError:  # a codec in a WAV or AIFF that libsndfile lacks
             return None
+        if reader.seekable:
+            return reader
+        reader.close()
+        return None
 
     def _read_header(self) -> Header:
         reader = self._pcm or self._stream

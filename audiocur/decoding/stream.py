@@ -37,8 +37,8 @@ _MAX_COARSE_GAP_S = {"matroska": 0.1, "asf": 0.1}
 _EXACT = ("wv", "tta", "ape", "mpc8", "dsf")
 _CONTAINERS_WITH_VIDEO = ("asf", "avi", "flv", "matroska", "mov", "mpeg", "mpegts")
 #: Errors of the machine, not of the recording: they may pass. Parsers of libav give all others for damage, even EPERM,
-#: which is what a bare -1 looks like.
-_OF_THE_SYSTEM = frozenset((errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EINTR))
+#: which is what a bare -1 looks like, EAGAIN in transport streams and ENOMEM for any number of things that cannot be.
+_OF_THE_SYSTEM = frozenset((errno.EMFILE, errno.ENFILE, errno.EINTR))
 
 
 class UncountableError(Exception):
@@ -64,11 +64,13 @@ class StreamReader:
         self.rate_hz, self.channels, self.codec = context.rate, context.channels, context.codec.canonical_name
         self._skip = skip
         self._packets = self._demux()
-        self._count = packet_counter(self.codec, context.extradata)
         stamps_count_samples = self._stream.time_base == Fraction(1, self.rate_hz or 1)
+        # Each frame of FLAC says where it belongs, so that what follows damage keeps its place.
+        self._placed = demuxer == "flac" and stamps_count_samples
+        self._count = _duration if self._placed else packet_counter(self.codec, context.extradata)
         self._coarse = demuxer in _MAX_COARSE_GAP_S
         self._max_gap_s = _MAX_COARSE_GAP_S.get(demuxer, _MAX_GAP_S.get(demuxer) if stamps_count_samples else None)
-        self._next_stamp: int | None = None
+        self._next_stamp = 0 if facts.pcm else None  # frames that end where the header says begin at 0
         self._position = 0  # of the first sample that the next frame will give
         self._begun = False
         self._skipped = False
@@ -91,6 +93,11 @@ class StreamReader:
     def earliest(self) -> int:
         """The first sample that can still be read."""
         return self._frame[0] if self._frame else self._position
+
+    @property
+    def nothing_after(self) -> int:
+        """Of a reader that has come to its end: whoever begins behind this sample finds neither sound nor damage."""
+        return self._position + int(_PREROLL_S * self.rate_hz)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -175,7 +182,7 @@ class StreamReader:
         except (av.FFmpegError, IndexError) as error:  # IndexError: PyAV meets a track that was not there before
             if _is_of_the_system(error):
                 raise
-            raise RowError(f"damaged at {self._at(self._position)}: its container cannot be read on") from None
+            raise RowError(f"damaged at {self._at(self._position)}: its container {_fault(error)}") from None
 
     def _check_stamp(self, packet: Packet[AudioStream], max_gap_s: float) -> None:
         """Libav drops broken pages and frames without a word; the time stamps show the splice."""
@@ -190,18 +197,24 @@ class StreamReader:
             max_gap_s = max(max_gap_s, 1.5 * packet.duration * tick_s)
         if gap_s > max_gap_s and self._matters(self._position):
             raise RowError(f"damaged at {self._at(self._position)}: {gap_s:.2f} s are missing")
+        if self._placed and self._next_stamp is not None:
+            self._position += packet.pts - self._next_stamp
         self._next_stamp = packet.pts + packet.duration
 
     def _decode(self, packet: Packet[AudioStream], length: int | None) -> list[AudioFrame]:
         try:
             frames = packet.decode()
+            refused = self._placed and sum(frame.samples for frame in frames) != (length or 0)
         except av.FFmpegError as error:
             if _is_of_the_system(error):
                 raise
+            frames, refused = [], True
+        if refused:
             # Junk before the first frame and a cut last one are common and harmless; between frames, sound is lost.
-            if self._begun and self._damaged_at is None and not self._skipped:
+            begun = self._begun or self._placed
+            if begun and self._damaged_at is None and not self._skipped:
                 self._damaged_at = self._position
-            self._position += length or 0 if self._begun else 0
+            self._position += length or 0 if begun else 0
             return []
         if self._skipped:  # the decoder's memory is of another place: what it makes of this packet is wrong
             self._skipped = False
@@ -238,7 +251,11 @@ class StreamReader:
         return position >= self._wanted - int(_PREROLL_S * self.rate_hz)
 
     def _at(self, position: int) -> str:
-        return f"{position / self.rate_hz:.1f} s"
+        return f"{position / (self.rate_hz or 1):.1f} s"  # a damaged header may give no rate
+
+
+def _duration(packet: Packet[AudioStream]) -> int | None:
+    return packet.duration
 
 
 def _copy(frame: AudioFrame, offset: int, out: Samples) -> None:
@@ -256,7 +273,8 @@ def _copy(frame: AudioFrame, offset: int, out: Samples) -> None:
         raw = frame.to_ndarray()
     if not frame.format.is_planar:
         raw = raw.reshape(frame.samples, -1).T
-    out[:] = raw[:, offset:end]
+    with np.errstate(over="ignore", invalid="ignore"):  # what no float32 can hold becomes infinite, and is told
+        out[:] = raw[:, offset:end]
     if raw.dtype == np.uint8:
         out -= 128
         out /= 128
@@ -266,6 +284,12 @@ def _copy(frame: AudioFrame, offset: int, out: Samples) -> None:
 
 def _is_of_the_system(error: av.FFmpegError | IndexError) -> bool:
     return isinstance(error, av.FFmpegError) and error.errno in _OF_THE_SYSTEM
+
+
+def _fault(error: av.FFmpegError | IndexError) -> str:
+    """What is wrong with a container; should memory really be short, that is told and not called damage alone."""
+    lacking = isinstance(error, av.FFmpegError) and error.errno == errno.ENOMEM
+    return "asks for more memory than there is" if lacking else "cannot be read on"
 
 
 def _open(fd: int, facts: Facts) -> tuple[Any, AudioStream]:

@@ -7,16 +7,23 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 import pyarrow as pa
 
-from audiocur.errors import SourceError, require
+from audiocur.errors import ConfigError, SourceError, require
 from audiocur.records import Source, source_id
 from audiocur.sources import selection, tags
-from audiocur.sources.files import examine
+from audiocur.sources.files import examine, remote_trouble
+from audiocur.sources.together import in_order
+from audiocur.storage import is_url
+from audiocur.storage.faults import patiently
+from audiocur.storage.objects import Facts, ask
+from audiocur.storage.protocols import require_protocol
 
 # `SourceSet.list` hides the built-in of that name from annotations inside the class.
 Words = list[str]
@@ -31,12 +38,14 @@ class Found(NamedTuple):
         path: as `Source.path`.
         problem: as `Source.problem`.
         known: tags and meta columns that the listing itself gives, as arguments of `Source`.
+        facts: size and version, where the listing itself gives them.
     """
 
     uri: bytes
     path: bytes
     problem: str | None = None
     known: Mapping[str, Any] = {}
+    facts: Facts | None = None
 
     @property
     def text(self) -> str:
@@ -45,14 +54,13 @@ class Found(NamedTuple):
 
     def examined(self) -> Source:
         """The source, with its size and time of change, or with what stands in the way of reading it."""
-        found, problem = (None, self.problem) if self.problem else examine(self.path)
+        facts, problem = (self.facts, self.problem) if self.facts or self.problem else _looked_at(self.path)
         return Source(
             source_id=source_id(self.uri),
             uri=self.text,
             path=self.path,
-            size=found.st_size if found else None,
-            mtime_ns=found.st_mtime_ns if found else None,
             problem=problem,
+            **(facts or Facts(None))._asdict(),
             **self.known,
         )
 
@@ -123,7 +131,7 @@ class SourceSet(ABC):
         taken = _taken(found, self)
         if not taken:
             raise SourceError(f"source.shard={self.shard}: holds none of the {len(found)} recordings of {self.place}")
-        return Listing([each.examined() for each in taken], ignored)
+        return Listing(list(in_order(Found.examined, taken, told=_is_told)), ignored)
 
     def meta_fields(self) -> Fields:
         """Arrow fields of the meta columns, named as in `Source.meta`."""
@@ -135,6 +143,10 @@ class SourceSet(ABC):
         A sidecar that cannot be understood, or a file that cannot be opened, becomes the source's `problem`.
         """
         return tags.read_tags(source)
+
+    def read_all_tags(self, sources: Iterable[Source]) -> Iterator[Source]:
+        """As `read_tags`, for each source in turn; those at URLs are read many at once."""
+        return in_order(self.read_tags, sources)
 
     def excludes(self, uri: str) -> bool:
         """Whether the patterns leave out a URI, or a folder and all that lies in it."""
@@ -164,14 +176,47 @@ def _counted(ignored: Counter[str]) -> str:
     return f" ({ignored.total()} ignored: {counts})" if counts else ""
 
 
-def local_path(path: str, expected: str) -> bytes:
-    """An absolute local path from what the user typed.
+def located(path: str, expected: str) -> bytes:
+    """A URL without a slash at its end, or an absolute local path, from what the user typed.
 
     Raises:
-        SourceError: it is empty, or a URL.
+        SourceError: it is empty, or nothing installed opens it.
     """
     if not path or "\0" in path:
         raise SourceError(f"source.path={path!r}: expected {expected}")
-    if "://" in path:
-        raise SourceError(f"source.path={path}: only local paths can be opened yet")
+    if is_url(path):
+        try:
+            require_protocol(path)
+        except ConfigError as error:
+            raise SourceError(f"source.path={error}") from error
+        return os.fsencode(path.rstrip("/"))
+    if path.startswith("file://"):
+        local = file_of(os.fsencode(path))
+        if not local.startswith(b"/"):
+            raise SourceError(f"source.path={path}: expected {expected}, as in file:///music")
+        return local
     return os.fsencode(os.path.abspath(os.path.expanduser(path)))
+
+
+def file_of(url: bytes) -> bytes:
+    """The local path that a ``file://`` URL names.
+
+    >>> file_of(b"file:///music/a%20song.wav")
+    b'/music/a song.wav'
+    """
+    return unquote_to_bytes(url[len(b"file://") :].removeprefix(b"localhost"))
+
+
+def _is_told(found: Found) -> bool:
+    return bool(found.facts or found.problem)
+
+
+def _looked_at(path: bytes) -> tuple[Facts | None, str | None]:
+    """What there is to know of a file or object, or why it cannot be read."""
+    if is_url(path):
+        try:
+            return patiently(partial(ask, os.fsdecode(path))), None
+        except OSError as error:
+            return None, remote_trouble(error)
+    found, problem = examine(path)
+    return Facts(found.st_size, found.st_mtime_ns) if found else None, problem

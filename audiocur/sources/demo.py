@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from audiocur.errors import SourceError, require
-from audiocur.sources.base import Found, SourceSet, local_path
+from audiocur.sources.base import Found, SourceSet, located
 from audiocur.sources.folder import Folder
 from audiocur.sources.synth.library import TRUTH, VERSION, write_library
+from audiocur.storage import is_url
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,9 @@ class Demo(SourceSet):
     @property
     def _folder(self) -> Path:
         if self.path is not None:
-            return Path(os.fsdecode(local_path(self.path, "a folder")))
+            if is_url(self.path):
+                raise SourceError(f"source.path={self.path}: expected a folder on this machine")
+            return Path(os.fsdecode(located(self.path, "a folder")))
         cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         return Path(cache).expanduser() / "audiocur" / f"demo-{VERSION}-{self.seed}"
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 
+from audiocur.storage.faults import LASTING
+
 _WORDS = {
     errno.ELOOP: "symbolic link loop",
     errno.EACCES: "permission denied",
@@ -58,6 +60,15 @@ def trouble(error: OSError | ValueError, path: bytes) -> str:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return "broken symbolic link" if os.path.islink(path) else "no such file"
     return _WORDS.get(error.errno or 0) or (error.strerror or str(error)).lower()
+
+
+def remote_trouble(error: OSError) -> str:
+    """What stands in the way of an object, in the same words where it is the same.
+
+    >>> remote_trouble(FileNotFoundError(2, "bucket/song.wav")), remote_trouble(OSError(5, "Slow Down"))
+    ('no such file', 'cannot be read: Slow Down')
+    """
+    return trouble(error, b"") if error.errno in LASTING else f"cannot be read: {error.strerror or error}"
 
 
 def shown(name: bytes) -> str:

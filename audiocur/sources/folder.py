@@ -13,8 +13,12 @@ from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 from audiocur.errors import SourceError, require
-from audiocur.sources.base import Found, SourceSet, Words, local_path
+from audiocur.records import Source
+from audiocur.sources import tags
+from audiocur.sources.base import Found, SourceSet, Words, located
 from audiocur.sources.files import trouble
+from audiocur.sources.remote import RemoteFolder
+from audiocur.storage import is_url
 
 #: Containers that soundfile or PyAV opens; of video, its sound.
 SUFFIXES = (
@@ -26,17 +30,17 @@ SUFFIXES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Folder(SourceSet):
-    """Every recording in a folder and those below it, or a single file.
+    """Every recording in a folder and those below it, or a single file; on this machine or at a URL.
 
     Symbolic links are followed; each folder is listed once, under its own name where it has one below the top. A link
     that leads nowhere or in a circle and a folder that cannot be read are sources with a `problem`.
 
     Attributes:
-        path: the folder.
+        path: the folder, or its URL.
         suffixes: what is a recording by its name, in any case, without the dot.
     """
 
-    path: str = field(metadata={"path": True, "hint": "a folder of recordings, or one file"})
+    path: str = field(metadata={"path": True, "hint": "a folder of recordings or one file, or its URL"})
     suffixes: Words = field(default_factory=lambda: list(SUFFIXES))
 
     name: ClassVar[str] = "folder"
@@ -52,7 +56,10 @@ class Folder(SourceSet):
 
     def scan(self, ignored: Counter[str]) -> Iterator[Found]:
         """Every recording, sorted by the bytes of its relative path."""
-        root = local_path(self.path, "a folder")
+        root = located(self.path, "a folder")
+        if is_url(root):
+            yield from self._scan_remote(root, ignored)
+            return
         try:
             folder = stat.S_ISDIR(os.stat(root).st_mode)
             if folder:
@@ -61,10 +68,23 @@ class Folder(SourceSet):
             problem = trouble(error, root)
             raise SourceError(f"{self.place}: {'no such folder' if problem == 'no such file' else problem}") from error
         if folder:
-            suffixes = frozenset(f".{suffix.lower().lstrip('.')}".encode() for suffix in self.suffixes)
-            yield from sorted(_Walk(root, suffixes, self.excludes, ignored).recordings())
+            yield from sorted(_Walk(root, self._suffixes, self.excludes, ignored).recordings())
         else:
             yield Found(os.path.basename(root), root)
+
+    def read_tags(self, source: Source) -> Source:
+        """As every source does; of recordings at a URL, the sidecars that the listing came across are read."""
+        return tags.read_tags(source, self.__dict__.get("_sidecars"))
+
+    def _scan_remote(self, root: bytes, ignored: Counter[str]) -> Iterator[Found]:
+        folder = RemoteFolder(root, self._suffixes, self.excludes, ignored)
+        yield from folder.recordings(self.place)
+        # No parameter: what is remembered of the last listing spares two requests a recording.
+        self.__dict__["_sidecars"] = frozenset(folder.sidecars)
+
+    @property
+    def _suffixes(self) -> frozenset[bytes]:
+        return frozenset(f".{suffix.lower().lstrip('.')}".encode() for suffix in self.suffixes)
 
 
 class _Place(NamedTuple):

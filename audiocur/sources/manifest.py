@@ -11,16 +11,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
-from urllib.parse import unquote_to_bytes
 
 import pyarrow as pa
 
-from audiocur.errors import SourceError
+from audiocur.errors import ConfigError, SourceError
 from audiocur.records import TAGS
-from audiocur.sources.base import Fields, Found, SourceSet, local_path
-from audiocur.sources.files import open_regular, shown, trouble
+from audiocur.sources.base import Fields, Found, SourceSet, file_of, located
+from audiocur.sources.files import open_regular, remote_trouble, shown, trouble
 from audiocur.sources.tables import READERS, ColumnError, plain_name, uri_column
 from audiocur.sources.tags import as_text
+from audiocur.storage import is_url
+from audiocur.storage.objects import open_whole
+from audiocur.storage.protocols import is_web, require_protocol
 
 _ROWS_AT_ONCE = 10_000
 
@@ -30,12 +32,12 @@ class Manifest(SourceSet):
     """The recordings that a table names, one a row.
 
     A column `path` or `uri` (the former, where there are both) says where the recording is, relative to the manifest's
-    own folder or absolute. Columns title, artist, album, genre and license override the tags of the file; all others
-    are carried along as meta columns, nested values as JSON text. A column without a name is left out: pandas writes
-    its index so. A file that is not there is a source with a `problem`; a recording named twice is a mistake.
+    own folder, absolute or a URL. Columns title, artist, album, genre and license override the tags of the file; all
+    others are carried along as meta columns, nested values as JSON text. A column without a name is left out: pandas
+    writes its index so. A file that is not there is a source with a `problem`; a recording named twice is a mistake.
 
     Attributes:
-        path: the table, of a kind that its suffix tells.
+        path: the table or its URL, of a kind that its suffix tells.
     """
 
     path: str = field(metadata={"path": True, "hint": "a .csv, .tsv, .jsonl or .parquet file"})
@@ -54,7 +56,6 @@ class Manifest(SourceSet):
 
     def scan(self, ignored: Counter[str]) -> Iterator[Found]:
         """Every row, in order."""
-        folder = os.path.dirname(local_path(self.path, "a manifest"))
         uris, meta = self._uri_column, self._meta_names
         tags = {plain_name(column): column for column in self._table.column_names if plain_name(column) in TAGS}
         first: dict[bytes, int] = {}
@@ -65,7 +66,7 @@ class Manifest(SourceSet):
                 raise SourceError(f"{self.place}: rows {before} and {number} name the same recording, {shown(uri)}")
             known: dict[str, Any] = {tag: as_text(row[column]) for tag, column in tags.items()}
             known["meta"] = {name: row[column] for column, name in meta.items()}
-            yield Found(uri, os.path.join(folder, self._local(uri, number)), known=known)
+            yield Found(uri, self._place_of(uri, number), known=known)
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         for batch in self._table.to_batches(max_chunksize=_ROWS_AT_ONCE):
@@ -73,15 +74,16 @@ class Manifest(SourceSet):
 
     @cached_property
     def _table(self) -> pa.Table:
-        path = local_path(self.path, "a manifest")
-        suffix = os.path.splitext(self.path)[1].lower()
+        path = self._location
+        suffix = os.path.splitext(_without_query(path))[1].lower().decode("utf-8", "backslashreplace")
         if suffix not in READERS:
             raise SourceError(f"{self.place}: expected a file that ends in {', '.join(READERS)}")
         try:
-            with open_regular(path) as file:
+            with open_whole(os.fsdecode(path)) if is_url(path) else open_regular(path) as file:
                 table = READERS[suffix](file)
         except OSError as error:
-            raise SourceError(f"{self.place}: {trouble(error, path)}") from error
+            said = remote_trouble(error) if is_url(path) else trouble(error, path)
+            raise SourceError(f"{self.place}: {said}") from error
         except ColumnError as error:
             raise SourceError(f"{self.place}: {error}") from error
         except (pa.ArrowException, ValueError, RecursionError) as error:
@@ -97,6 +99,10 @@ class Manifest(SourceSet):
         repeated = next((name for name, count in counts.items() if count > 1), None)
         if repeated is not None:
             raise SourceError(f"{self.place}: has two columns named {repeated}; expected one")
+
+    @cached_property
+    def _location(self) -> bytes:
+        return located(self.path, "a manifest")
 
     @property
     def _uri_column(self) -> str:
@@ -127,11 +133,35 @@ class Manifest(SourceSet):
             raise SourceError(f"{self.place}: row {number} names no recording: expected a path, found {value!r}")
         return value.encode() if isinstance(value, str) else value
 
-    def _local(self, uri: bytes, number: int) -> bytes:
-        scheme = re.match(rb"([A-Za-z][A-Za-z0-9+.-]*)://", uri)
-        if scheme is None:
+    def _place_of(self, uri: bytes, number: int) -> bytes:
+        """The path or URL of the recording that a row names."""
+        if re.match(rb"file://", uri, re.IGNORECASE):
+            path = file_of(uri)
+            if not path.startswith(b"/"):
+                raise SourceError(f"{self.place}: row {number} names {shown(uri)}: expected file:///path")
+            return path
+        if is_url(uri):
+            try:
+                require_protocol(os.fsdecode(uri))
+            except ConfigError as error:
+                raise SourceError(f"{self.place}: row {number} names {shown(os.fsencode(str(error)))}") from error
             return uri
-        path = unquote_to_bytes(uri[scheme.end() :].removeprefix(b"localhost"))
-        if scheme[1].lower() != b"file" or not path.startswith(b"/"):
-            raise SourceError(f"{self.place}: row {number} names {shown(uri)}: only local paths can be opened yet")
-        return path
+        return _joined(self._location, uri)
+
+
+def _joined(manifest: bytes, uri: bytes) -> bytes:
+    """A path relative to the manifest's folder; in a key, ``.`` and ``..`` would be names like any other."""
+    if not is_url(manifest) or uri.startswith(b"/"):
+        return os.path.join(os.path.dirname(manifest), uri)
+    protocol, _, folder = os.path.dirname(_without_query(manifest)).partition(b"://")
+    parts = folder.split(b"/")
+    for part in uri.split(b"/"):
+        if part == b"..":
+            parts = parts[:-1] or parts
+        elif part != b".":
+            parts.append(part)
+    return protocol + b"://" + b"/".join(parts)
+
+
+def _without_query(path: bytes) -> bytes:
+    return path.partition(b"?")[0] if is_url(path) and is_web(os.fsdecode(path)) else path

@@ -10,8 +10,13 @@ import math
 import os
 import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+import zlib
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
+from importlib import import_module
 from typing import Any, BinaryIO
 
 import mutagen
@@ -20,7 +25,11 @@ from mutagen.wave import WAVE
 
 from audiocur.errors import RowError
 from audiocur.records import TAGS, Source
-from audiocur.sources.files import open_regular, shown, trouble
+from audiocur.sources.files import open_regular, remote_trouble, shown, trouble
+from audiocur.storage import is_url
+from audiocur.storage.faults import patiently
+from audiocur.storage.objects import RemoteFile, ask, open_whole, read_head
+from audiocur.storage.protocols import is_web
 
 #: Names a tag goes by in Vorbis comments, APEv2, MP4 and ASF, the most telling first.
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -32,8 +41,9 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 }
 _INFO = {b"INAM": "title", b"IART": "artist", b"IPRD": "album", b"IGNR": "genre", b"ICOP": "license"}
 
-#: What mutagen lets through on damaged headers besides its own error, found by feeding it damaged files.
-_UNREADABLE = (mutagen.MutagenError, struct.error, IndexError, KeyError, ValueError)
+#: What mutagen lets through on damaged headers besides its own error, found by feeding it damaged files: memory for as
+#: many bytes as a header declares is asked for before any is read.
+_UNREADABLE = (mutagen.MutagenError, struct.error, IndexError, KeyError, ValueError, MemoryError)
 
 
 #: A tag is copied into every clip's row: what a file says beyond so many characters is left off.
@@ -42,19 +52,25 @@ MAX_CHARACTERS = 1000
 _MAX_SIDECAR_BYTES = 1_000_000
 
 
-def read_tags(source: Source) -> Source:
+def read_tags(source: Source, sidecars: Container[bytes] | None = None) -> Source:
     """The source with its tags: those of the file, overridden by a sidecar, overridden by what the source has already.
 
     The sidecar of ``song.flac`` is ``song.json`` or ``song.flac.json``, the latter first: a JSON object, of which the
     five tags count; JSON that is no object belongs to some other program and is passed over. A sidecar that is no JSON,
     is longer than 1 MB or cannot be opened, or a file that cannot be opened, becomes the `problem`; tags that cannot be
     read are null.
+
+    Args:
+        source: the recording; for one at an address on the web, no sidecar is looked for.
+        sidecars: paths or URLs of those there are, null where nobody has looked.
     """
     given = {tag: value for tag in TAGS if (value := getattr(source, tag)) is not None}
     if source.problem is not None or len(given) == len(TAGS):
         return source
+    if is_url(source.path) and is_web(os.fsdecode(source.path)):
+        sidecars = ()
     try:
-        return replace(source, **(_of_file(source.path) | _of_sidecar(source.path) | given))
+        return replace(source, **(_of_file(source) | _of_sidecar(source.path, sidecars) | given))
     except RowError as error:
         return replace(source, problem=str(error))
 
@@ -96,31 +112,40 @@ def json_fault(error: ValueError | RecursionError) -> str:
     return "nested too deeply" if isinstance(error, RecursionError) else "a number too large"
 
 
-def _of_sidecar(path: bytes) -> dict[str, str]:
+def _of_sidecar(path: bytes, there: Container[bytes] | None) -> dict[str, str]:
     tags: dict[str, str] = {}
     for sidecar in (os.path.splitext(path)[0] + b".json", path + b".json"):
-        content = _content(sidecar)
+        content = _content(sidecar, listed=there is not None) if there is None or sidecar in there else None
         if content is not None:
             tags |= _of_json(content, shown(os.path.basename(sidecar)))
     return tags
 
 
-def _content(sidecar: bytes) -> bytes | None:
+def _content(sidecar: bytes, *, listed: bool) -> bytes | None:
     name = shown(os.path.basename(sidecar))
     try:
-        with open_regular(sidecar) as file:
-            content = file.read(_MAX_SIDECAR_BYTES + 1)
+        content = _head(sidecar)
     except IsADirectoryError:
         return None
     except OSError as error:
         absent = isinstance(error, FileNotFoundError) and not os.path.islink(sidecar)
+        # Object stores refuse those who may not list what is not there.
+        refused = is_url(sidecar) and not listed and isinstance(error, PermissionError)
         # The recording's own name may be nearly as long as names can be.
-        if absent or error.errno == errno.ENAMETOOLONG:
+        if absent or refused or error.errno == errno.ENAMETOOLONG:
             return None
-        raise RowError(f"sidecar cannot be read: {name}: {trouble(error, sidecar)}") from error
+        words = remote_trouble(error).removeprefix("cannot be read: ") if is_url(sidecar) else trouble(error, sidecar)
+        raise RowError(f"sidecar cannot be read: {name}: {words}") from error
     if len(content) > _MAX_SIDECAR_BYTES:
         raise RowError(f"sidecar cannot be read: {name}: larger than 1 MB")
     return content
+
+
+def _head(sidecar: bytes) -> bytes:
+    if is_url(sidecar):
+        return patiently(partial(read_head, os.fsdecode(sidecar), _MAX_SIDECAR_BYTES + 1))
+    with open_regular(sidecar) as file:
+        return file.read(_MAX_SIDECAR_BYTES + 1)
 
 
 def _of_json(content: bytes, name: str) -> dict[str, str]:
@@ -133,20 +158,68 @@ def _of_json(content: bytes, name: str) -> dict[str, str]:
         raise RowError(f"sidecar is not valid JSON: {name}: {json_fault(error)}") from error
 
 
-def _of_file(path: bytes) -> dict[str, str]:
+def _of_file(source: Source) -> dict[str, str]:
     try:
-        with open_regular(path) as file:
+        with _opened(source) as file:
+            tags = _of_media(file)
+            if isinstance(file, RemoteFile) and file.error is not None:
+                raise file.error  # mutagen took it for the end of the file
+            return tags
+    except OSError as error:
+        raise RowError(remote_trouble(error) if is_url(source.path) else trouble(error, source.path)) from error
+    except ValueError:  # a NUL in the name
+        return {}
+
+
+def _opened(source: Source) -> AbstractContextManager[Any]:
+    if not is_url(source.path):
+        return open_regular(source.path)
+    url = os.fsdecode(source.path)
+    size = source.size
+    if size is None:
+        size = patiently(partial(ask, url)).size
+    return open_whole(url) if size is None else RemoteFile(url, size)
+
+
+def _of_media(file: Any) -> dict[str, str]:
+    try:
+        with _nothing_inflated():
             media = mutagen.File(file)
             if media is None or media.tags is None:
                 return _of_riff(file) if isinstance(media, WAVE) else {}
-    except OSError as error:
-        raise RowError(trouble(error, path)) from error
     except _UNREADABLE:
         return {}
     if isinstance(media.tags, ID3Tags):
         return _of_id3(media.tags)
     values = {str(key).lower(): value for key, value in media.tags.items()}
     return _said(next(filter(None, (_texts(values.get(name)) for name in _NAMES[tag])), None) for tag in TAGS)
+
+
+@contextmanager
+def _nothing_inflated() -> Iterator[None]:
+    """Take compressed frames of ID3 for junk: nobody writes them, and mutagen would inflate kilobytes to gigabytes."""
+    _reading.tags = True
+    try:
+        yield
+    finally:
+        _reading.tags = False
+
+
+class _Zlib:
+    """Stands in for the module in mutagen, for all threads alike: in each, tags may be read at any time."""
+
+    error = zlib.error
+
+    @staticmethod
+    def decompress(data: bytes) -> bytes:
+        if getattr(_reading, "tags", False):
+            raise zlib.error("compressed")
+        return zlib.decompress(data)
+
+
+_reading = threading.local()
+_frames: Any = import_module("mutagen.id3._frames")
+_frames.zlib = _Zlib
 
 
 def _of_id3(tags: Any) -> dict[str, str]:

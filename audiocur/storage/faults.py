@@ -62,16 +62,15 @@ def _as_os_error(error: Exception) -> OSError | None:
     origin = hidden if isinstance(hidden, Exception) else error
     if type(origin).__module__ == "builtins" and not isinstance(origin, OSError | ValueError):
         return None
-    number = _OF_STATUS.get(_http_status(origin) or 0) or next(
-        (number for kind, number in _OF_KIND if isinstance(origin, kind)), None
-    )
+    status = _http_status(origin) or _http_status(origin.__cause__)
+    number = _OF_STATUS.get(status or 0) or next((each for kind, each in _OF_KIND if isinstance(origin, kind)), None)
     if number is None:
         given = getattr(origin, "errno", None)  # of name resolution it is negative, and means something else
         number = given if isinstance(given, int) and given > 0 else errno.EIO
     return OSError(number, _text(origin))
 
 
-def _http_status(error: Exception) -> int | None:
+def _http_status(error: BaseException | None) -> int | None:
     """The status that a server answered with, wherever its package keeps it; null if none is known."""
     response = getattr(error, "response", None)
     if isinstance(response, dict):  # botocore
@@ -82,5 +81,10 @@ def _http_status(error: Exception) -> int | None:
 
 
 def _text(error: Exception) -> str:
-    said = next((each for name in ("strerror", "message") if (each := getattr(error, name, None))), None)
-    return " ".join((said if isinstance(said, str) else str(error)).split()) or type(error).__name__
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        said = response.get("Error", {}).get("Message")
+    else:
+        # Packages put less into the one than into the other.
+        said = getattr(error, "strerror" if type(error).__module__ == "builtins" else "message", None)
+    return " ".join((said if said and isinstance(said, str) else str(error)).split()) or type(error).__name__

@@ -7,16 +7,13 @@ import io
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from shutil import copyfileobj
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import IO, Any, BinaryIO, NamedTuple, cast
 
-from fsspec.asyn import AsyncFileSystem
-from fsspec.spec import AbstractFileSystem
-
-from audiocur.storage.faults import os_errors, patiently
+from audiocur.storage.faults import LASTING, os_errors, patiently
 from audiocur.storage.protocols import file_system, is_web
 
 #: What is asked for at once of an object that is fetched as a whole.
@@ -116,16 +113,10 @@ def fetch(url: str) -> tuple[BinaryIO, Facts]:
     Raises:
         OSError: it cannot be read, it changed meanwhile, or there is no room for it.
     """
-    system, path = file_system(url)
-    temporary = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's
+    with _here():
+        temporary = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's
     try:
-        with os_errors():
-            # On the web, one request for all of it: not every server knows how to send a part.
-            with system.open(path, "rb", block_size=0 if is_web(url) else PIECE_BYTES) as remote:
-                # Of the version that is being read: requests for its parts hold on to it.
-                facts = facts_of(getattr(remote, "details", None) or {})
-                copyfileobj(remote, temporary, PIECE_BYTES)
-            temporary.flush()
+        facts = _copied(url, temporary)
         if facts.etag is None:
             facts = ask(url)
         if facts.size not in (None, temporary.tell()):
@@ -134,6 +125,38 @@ def fetch(url: str) -> tuple[BinaryIO, Facts]:
         temporary.close()
         raise
     return cast(BinaryIO, temporary), facts
+
+
+def _copied(url: str, temporary: IO[bytes]) -> Facts:
+    """What an object was that has been copied into a file."""
+    system, path = file_system(url)
+    # On the web, one request for all of it: not every server knows how to send a part.
+    with os_errors(), system.open(path, "rb", block_size=0 if is_web(url) else PIECE_BYTES) as remote:
+        # Of the version that is being read: requests for its parts hold on to it.
+        facts = facts_of(getattr(remote, "details", None) or {})
+        while piece := remote.read(PIECE_BYTES):
+            with _here():
+                temporary.write(piece)
+    with _here():
+        temporary.flush()
+    return facts
+
+
+@contextmanager
+def _here() -> Iterator[None]:
+    """A context in which errors are those of this machine, and nothing is said by them of the object."""
+    try:
+        yield
+    except OSError as error:
+        number = errno.EIO if error.errno in LASTING else error.errno or errno.EIO
+        raise OSError(number, f"temporary folder {tempfile.gettempdir()}: {error.strerror or error}") from error
+
+
+def open_whole(url: str) -> BinaryIO:
+    """All of an object, fetched, to read from its beginning."""
+    temporary, _ = patiently(partial(fetch, url))
+    temporary.seek(0)
+    return temporary
 
 
 class RemoteFile(io.RawIOBase):
@@ -222,6 +245,9 @@ class RemoteFile(io.RawIOBase):
 
 def _walks(system: Any) -> bool:
     """Whether a file system has no better way to find files than to go from folder to folder."""
+    from fsspec.asyn import AsyncFileSystem  # only URLs need it
+    from fsspec.spec import AbstractFileSystem
+
     kind = type(system)
     return kind.find is AbstractFileSystem.find or getattr(kind, "_find", None) is AsyncFileSystem._find
 

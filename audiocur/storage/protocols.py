@@ -6,8 +6,6 @@ import os
 from functools import cache
 from typing import Any
 
-import fsspec
-
 from audiocur.errors import ConfigError
 from audiocur.storage.faults import os_errors
 
@@ -29,18 +27,33 @@ def file_system(url: str) -> tuple[Any, str]:
     """
     protocol, _, rest = url.partition("://")
     protocol = protocol.lower()
+    kind = require_protocol(url)
     try:
-        kind = fsspec.get_filesystem_class(protocol)
         given = kind._get_kwargs_from_urls(f"{protocol}://{rest}")
         with os_errors():
             system = _made(kind, protocol, os.getpid(), tuple(sorted(given.items())))
+    except TypeError as error:
+        raise ConfigError(f"{url}: {error}") from error
+    return system, str(kind._strip_protocol(f"{protocol}://{rest}")).rstrip("/")
+
+
+def require_protocol(url: str) -> Any:
+    """The class of file system that a URL names.
+
+    Raises:
+        ConfigError: no installed package knows its protocol.
+    """
+    import fsspec  # only URLs need it
+
+    protocol = url.partition("://")[0].lower()
+    try:
+        return fsspec.get_filesystem_class(protocol)
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
         remedy = f"pip install 'audiocur[{extra}]'" if extra else str(error)
-        raise ConfigError(f"{url}: no installed package opens {protocol}://; {remedy}") from error
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{url}: {error}") from error
-    return system, str(kind._strip_protocol(f"{protocol}://{rest}")).rstrip("/")
+        raise ConfigError(f"{url}: nothing installed opens {protocol}://; {remedy}") from error
+    except ValueError as error:
+        raise ConfigError(f"{url}: expected a protocol that fsspec knows, as s3:// or https://") from error
 
 
 def is_web(url: str) -> bool:
@@ -55,6 +68,8 @@ def is_web(url: str) -> bool:
 @cache
 def _made(kind: Any, protocol: str, process: int, given: tuple[tuple[str, Any], ...]) -> Any:
     """One instance for all threads of a process: making connections anew in each would take longer than their use."""
+    import fsspec
+
     configured = fsspec.config.conf.get(protocol, {})
     settings = {key: value for key, value in _settings(protocol).items() if key not in configured}
     system = kind(**{**settings, **dict(given)})

@@ -26,7 +26,7 @@ AV = {
     "webm opus": ("webm", "libopus"), "wma": ("asf", "wmav2"), "avi": ("avi", "libmp3lame"), "flv": ("flv", "aac"),
     "mp4 fragmented": ("mp4", "aac"), "tta": ("tta", "tta"), "wavpack": ("wv", "wavpack"), "ac3": ("ac3", "ac3"),
     "latm": ("latm", "aac"), "mpeg": ("mpeg", "mp2"), "mpegts": ("mpegts", "aac"),
-    "wav s64": ("wav", "pcm_s64le"), "mkv video": ("matroska", "libopus"),
+    "wav s64": ("wav", "pcm_s64le"), "mkv f64": ("matroska", "pcm_f64le"), "mkv video": ("matroska", "libopus"),
 }  # fmt: skip
 
 

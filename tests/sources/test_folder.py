@@ -241,7 +241,8 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
     for path, message in {
         str(tmp_path / "nowhere"): f"source.path={tmp_path / 'nowhere'}: no such folder",
         str(tmp_path): f"source.path={tmp_path}: holds no recordings (12 ignored: .txt 12)",
-        "s3://bucket/key": "source.path=s3://bucket/key: only local paths can be opened yet",
+        "none://a/b": "source.path=none://a/b: expected a protocol that fsspec knows, as s3:// or https://",
+        "file://a/b": "source.path=file://a/b: expected a folder, as in file:///music",
         "": "source.path='': expected a folder",
     }.items():
         with pytest.raises(SourceError) as caught:

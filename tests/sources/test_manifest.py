@@ -211,8 +211,11 @@ def test_mistakes_that_the_user_can_mend(tmp_path: Path) -> None:
     assert refused(text(tmp_path / "m.csv", "path,title\na.wav,x\nb.wav,y\na.wav,z\n")) == (
         "rows 1 and 3 name the same recording, a.wav"
     )
-    assert refused(text(tmp_path / "m.csv", "path,x\na.wav,1\ns3://b/k?x=1,2\n")) == (
-        "row 2 names s3://b/k?x=1: only local paths can be opened yet"
+    assert refused(text(tmp_path / "m.csv", "path,x\na.wav,1\nnone://b/k?x=1,2\n")) == (
+        "row 2 names none://b/k?x=1: expected a protocol that fsspec knows, as s3:// or https://"
+    )
+    assert refused(text(tmp_path / "m.csv", "path,x\na.wav,1\nfile://b/k,2\n")) == (
+        "row 2 names file://b/k: expected file:///path"
     )
     assert refused(text(tmp_path / "m.csv", "path,x\na.wav,1\n,2\n")) == (
         "row 2 names no recording: expected a path, found b''"

@@ -5,6 +5,10 @@ import json
 import os
 import random
 import struct
+import subprocess
+import sys
+import tracemalloc
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +165,39 @@ def test_damaged_headers_cost_the_tags_at_most(tmp_path: Path, suffix: str) -> N
                 data[rng.randrange(min(len(data), 600))] = rng.choice([0, 255, rng.randrange(256)])
         path.write_bytes(data)
         assert read_tags(source(path)).problem is None
+
+
+def test_a_length_beyond_all_memory_costs_the_tags_at_most(tmp_path: Path) -> None:
+    path = recording(tmp_path / "a.wav")
+    data = path.read_bytes()
+    path.write_bytes(data[:16] + struct.pack("<I", 0xFFFF_FFF0) + data[20:])
+    code = (
+        "import resource, sys; from audiocur.records import Source; from audiocur.sources.tags import read_tags\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"
+        "print(read_tags(Source(source_id='', uri='', path=sys.argv[1].encode())).problem)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("None\n", "")
+
+
+@pytest.mark.parametrize(("version", "flags"), [(3, 0x0080), (4, 0x0009)])
+def test_compressed_frames_are_passed_over(tmp_path: Path, version: int, flags: int) -> None:
+    inflated = b"\x03" + bytes(100_000_000)
+    packed = struct.pack(">I", len(inflated)) + zlib.compress(inflated)
+    artist = b"TPE1" + struct.pack(">IH", 4, 0) + b"\x03Ada"
+
+    def synchsafe(number: int) -> bytes:
+        return bytes(number >> shift & 0x7F for shift in (21, 14, 7, 0))
+
+    size = struct.pack(">I", len(packed)) if version == 3 else synchsafe(len(packed))
+    frames = artist + b"TIT2" + size + struct.pack(">H", flags) + packed
+    path = recording(tmp_path / "a.mp3")
+    path.write_bytes(b"ID3" + bytes([version, 0, 0]) + synchsafe(len(frames)) + frames + path.read_bytes())
+    tracemalloc.start()
+    assert tags_of(path) == dict.fromkeys(TAGS) | {"artist": "Ada"}
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 20_000_000
 
 
 def test_text_is_one_line_of_valid_utf_8() -> None:

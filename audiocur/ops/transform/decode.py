@@ -13,11 +13,13 @@ from typing import ClassVar
 import numpy as np
 
 from audiocur.audio import Audio, Samples
+from audiocur.decoding.fetched import FetchedFile
 from audiocur.decoding.header import Header, Limits
 from audiocur.decoding.recording import Recording, open_file
 from audiocur.errors import RowError, require
 from audiocur.op import Decoder
 from audiocur.records import Source, Span
+from audiocur.storage.objects import Facts
 
 
 class Truncated(StrEnum):
@@ -92,7 +94,8 @@ def _num_spans(num_samples: int | None, span_samples: int) -> int:
 def _require_unchanged(file: BufferedReader, source: Source) -> None:
     status = os.fstat(file.fileno())
     same_size = source.size is None or source.size == status.st_size
-    if not same_size or source.mtime_ns not in (None, status.st_mtime_ns):
+    facts = file.facts if isinstance(file, FetchedFile) else Facts(status.st_size, status.st_mtime_ns)
+    if not same_size or source.mtime_ns not in (None, facts.mtime_ns) or source.etag not in (None, facts.etag):
         raise RowError("changed while the run was going on")
 
 
