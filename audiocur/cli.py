@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import io
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -44,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # The name of a folder need not be text.
             stream.reconfigure(errors="backslashreplace")
+    if threading.current_thread() is threading.main_thread():
+        # A cluster ends a run so, and it should end as it does for Ctrl-C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
     try:
         options, unknown = _options().parse_known_intermixed_args(arguments)

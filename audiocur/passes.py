@@ -22,6 +22,8 @@ from audiocur.words import count
 
 #: A run is not stopped on the evidence of fewer calls of an op than this.
 LEAST_EVIDENCE = 20
+#: The engine holds all blocks that it is given; a corpus may have millions of them.
+BLOCKS_AT_ONCE = 10_000
 
 
 @dataclass
@@ -86,9 +88,11 @@ class Passes:
     def _run(self, spans: Sequence[Span]) -> None:
         engine = self.job.engine
         blocks = pack(spans, engine.workers, self.span_s)
-        for done in engine.run(self.stages, blocks, self.committer, watch=self.watch):
-            if isinstance(done, Committed):
-                self._take(done)
+        for at in range(0, len(blocks), BLOCKS_AT_ONCE):
+            some = blocks[at : at + BLOCKS_AT_ONCE]
+            for done in engine.run(self.stages, some, self.committer, watch=self.watch):
+                if isinstance(done, Committed):
+                    self._take(done)
 
     def _run_with_care(self, spans: Sequence[Span]) -> None:
         """Do again what was lost; a span that has killed its process before goes alone, in case its worker dies too."""

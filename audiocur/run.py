@@ -173,6 +173,7 @@ def _work(
     if todo:
         check_disk(job, todo)
         with job.engine.started():
+            job.engine.require_room(stages)
             work.until_done(todo)
     return work
 
@@ -201,10 +202,10 @@ def _todo(job: Job, sources: Sequence[Source], known: dict[str, Progressed], pro
     """Sources with spans to do, with their tags."""
     pending = [source for source in sources if known.setdefault(source.source_id, Progressed()).missing()]
     tagged = []
-    for number, source in enumerate(pending):
+    for number, source in enumerate(job.source.read_all_tags(pending)):
         if number % 1000 == 999:
             progress.say(f"reading tags: {number + 1:,} of {len(pending):,}")
-        tagged.append(job.source.read_tags(source))
+        tagged.append(source)
     return tagged
 
 

@@ -23,6 +23,13 @@ class Engine(ABC):
         """A context that starts what the engine needs and ends it."""
         yield
 
+    def require_room(self, stages: Sequence[Stage]) -> None:  # noqa: B027 - most have room
+        """Refuse, once it is started, what there is no room for anywhere.
+
+        Raises:
+            ConfigError: naming the placement.
+        """
+
     @property
     @abstractmethod
     def workers(self) -> int:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import gc
-import importlib
-import logging
 import os
 import pickle
-import shutil
-import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -21,8 +16,11 @@ import pyarrow as pa
 from audiocur.block import work_through
 from audiocur.engine.base import Engine
 from audiocur.engine.cores import cores
+from audiocur.engine.deaths import ActorsDyingError, Deaths
+from audiocur.engine.instance import instance, quiet
+from audiocur.engine.room import NodesLostError, Room, available_cpus, check_room, fitted
 from audiocur.engine.watch import watched
-from audiocur.errors import ConfigError, RunError, require
+from audiocur.errors import RunError, require
 from audiocur.isolation import Death
 from audiocur.pipeline import Stage, Via
 from audiocur.records import Span
@@ -30,22 +28,6 @@ from audiocur.store.commit import Committed, Committer
 
 if TYPE_CHECKING:
     import ray.data
-
-#: What Ray and the libraries below it read from the environment when a local instance starts.
-_ENVIRONMENT = {
-    "RAY_AUTH_MODE": "disabled",  # a loopback-only instance that ends with the run needs no token file
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "RAY_task_oom_retries": "1",  # by default for ever
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # One thread a worker: the workers are what fills the cores.
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-}
-#: Ray Data's read and utility tasks want whole CPUs of their own; with fewer logical ones a small machine hangs.
-_LEAST_LOGICAL_CPUS = 4
 
 
 @dataclass(frozen=True)
@@ -75,7 +57,7 @@ class RayEngine(Engine):
         if ray.is_initialized():
             yield
             return
-        with _quiet(), _instance(self):
+        with quiet(), instance(self._address, self.workers, self.object_store_mb):
             yield
 
     @property
@@ -86,8 +68,12 @@ class RayEngine(Engine):
         if self.cpus is not None:
             return self.cpus
         if ray.is_initialized() and self._address:
-            return max(1, int(sum(node.get("CPU", 0) for node in _nodes())))
+            return max(1, int(available_cpus()))
         return cores()
+
+    def require_room(self, stages: Sequence[Stage]) -> None:
+        """Refuse a placement that no node can take, where Ray would wait for ever."""
+        check_room(stages)
 
     @property
     def _address(self) -> str | None:
@@ -103,34 +89,73 @@ class RayEngine(Engine):
         watch: Callable[[], None] = lambda: None,
     ) -> Iterator[Committed | Death]:
         """Stream the blocks through Ray Data; see `Engine.run`."""
+        left, seen = [*blocks], set[str]()
+        while left:
+            try:
+                for row in self._stream(fitted(stages), left, committer, careful=careful, watch=watch):
+                    seen |= {row.span_id} if isinstance(row, Death) else {span.span_id for span in row.spans}
+                    yield row
+                return
+            except ActorsDyingError as error:
+                raise RunError(f"{error}: {self._last_words(stages, blocks[-1][0], committer)}") from None
+            except NodesLostError:
+                # A block that was committed unheard is committed again under the same name.
+                left = [block for block in left if not any(span.span_id in seen for span in block)]
+
+    def _last_words(self, stages: Sequence[Stage], span: Span, committer: Committer) -> str:
+        """How one span ends a process of its own, as a task, for actors die unheard; nothing is committed."""
+        alone = [replace(stage, placement=replace(stage.placement, via=Via.task), final=False) for stage in stages]
+        try:
+            for row in self._stream(alone, [[span]], committer, careful=True):
+                if isinstance(row, Death):
+                    return f"{row.how}\n{row.trace}"
+        except RunError as error:
+            return str(error)
+        return "a single recording came through"
+
+    def _stream(
+        self,
+        stages: Sequence[Stage],
+        blocks: Sequence[Sequence[Span]],
+        committer: Committer,
+        *,
+        careful: bool = False,
+        watch: Callable[[], None] = lambda: None,
+    ) -> Iterator[Committed | Death]:
         import ray.data
 
-        _check_room(stages)
+        # Ray Data leaves its handles to the garbage collector; until then actors of the stream before keep their place.
+        gc.collect()
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
         context.target_max_block_size = None  # a block of spans is committed as it was packed
         context.max_errored_blocks = -1  # only a worker's death gets here; what it held is found missing and done again
-        if not blocks:
-            return
         dataset: ray.data.Dataset = ray.data.from_arrow([_one_row(block) for block in blocks])
         for stage in stages:
             work = Work(stage, committer if stage.final else None, careful)
             dataset = self._add(dataset, work, len(blocks))
         yielded = False
         batches: Any = iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
+        deaths, room = Deaths(stages), Room(stages)
+
+        def look() -> None:
+            watch()
+            deaths.look()
+            room.look()
+
         try:
-            for batch in watched(batches, watch):
+            for batch in watched(batches, look):
+                deaths.came_through()
                 for result in _rows(batch):
                     if isinstance(result, RunError):
                         raise result
                     yielded = True
                     yield result
+        except ray.exceptions.RayError as error:
+            raise RunError(f"Ray gave up: {str(error).strip().splitlines()[-1]}") from error
         finally:
             batches.close()  # which ends what is still at work
-            # Ray Data leaves its handles to the garbage collector; until then a restarted actor keeps its GPU.
-            del batches, dataset
-            gc.collect()
         if not yielded:
             _check_workers(stages)
 
@@ -146,7 +171,7 @@ class RayEngine(Engine):
             options["compute"] = ray.data.TaskPoolStrategy(size=min(self.workers, blocks))
             options["max_retries"] = 0  # what kills a worker must not do so again: it is done once more with care
         else:
-            call = _Actor
+            call = type(work.stage.names, (_Actor,), {})  # by which its actors are known to Ray
             options["fn_constructor_kwargs"] = {"work": work}
             options["compute"] = ray.data.ActorPoolStrategy(min_size=where.actors[0], max_size=where.actors[-1])
             # A batch of an actor whose node is gone must not wait for that very actor: there may be no place for it.
@@ -199,13 +224,6 @@ def _rows(batch: pa.Table) -> list[Any]:
     return [row for block in batch.column("block").to_pylist() for row in pickle.loads(block)]
 
 
-def _nodes() -> list[dict[str, float]]:
-    """What each node of the cluster has."""
-    import ray
-
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-
-
 def _check_workers(stages: Sequence[Stage]) -> None:
     """When no block came through at all: can a worker so much as load the ops?"""
     import ray
@@ -218,87 +236,3 @@ def _check_workers(stages: Sequence[Stage]) -> None:
 
 def _loaded(stages: Sequence[Stage]) -> str:
     return ", ".join(stage.names for stage in stages)
-
-
-def _check_room(stages: Sequence[Stage]) -> None:
-    """Refuse a placement that no node can take, where Ray would wait for ever."""
-    nodes = _nodes()
-    for stage in stages:
-        where = stage.placement
-        if not any(node.get("CPU", 0) >= where.cpus and node.get("GPU", 0) >= where.gpus for node in nodes):
-            raise ConfigError(f"placement.{stage.steps[0].name}: {where.where}: no node has that much")
-    needed = sum(s.placement.cpus * s.placement.actors[0] for s in stages if s.placement.via is Via.actor)
-    needed += max((s.placement.cpus for s in stages if s.placement.via is Via.task), default=0)
-    available = sum(node.get("CPU", 0) for node in nodes)
-    if needed > available:
-        raise ConfigError(
-            f"placement: actors and one task at a time need {needed:g} CPUs, the cluster has {available:g}"
-        )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Ray's own log lines stay in its files; ours are what the user reads."""
-    importlib.import_module("ray.data")  # sets its loggers up, so that what follows holds
-    loggers = [logging.getLogger(name) for name in ("ray", "ray.data")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
-
-
-def _search_path() -> str:
-    """Where workers find modules: as this process does, so that they can load a user's own ops."""
-    return os.pathsep.join(filter(None, sys.path))
-
-
-def _session_folder() -> str:
-    """A new folder for Ray's sockets and logs, whose path is short enough: the kernel takes 107 bytes for a socket."""
-    room = 107 - len("/audiocur-12345678/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
-    bases = [base for base in (tempfile.gettempdir(), "/tmp", "/var/tmp") if len(os.fsencode(base)) <= room]
-    return tempfile.mkdtemp(prefix="audiocur-", dir=next(base for base in bases if os.access(base, os.W_OK)))
-
-
-@contextmanager
-def _instance(engine: RayEngine) -> Iterator[None]:
-    """Connect to the cluster, or start an instance of our own that leaves no process and no file behind."""
-    import ray
-
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
-    address = engine._address
-    if address:
-        try:
-            ray.init(address=address, runtime_env={"env_vars": {"PYTHONPATH": _search_path()}}, **quiet)
-        except ConnectionError as error:
-            raise ConfigError(f"address={address}: expected a running Ray cluster ({error})") from error
-        try:
-            yield
-        finally:
-            ray.shutdown()
-        return
-    folder = _session_folder()
-    environment = _ENVIRONMENT | {"PYTHONPATH": _search_path()}
-    before = {key: os.environ.get(key) for key in environment}
-    os.environ.update(environment)
-    try:
-        ray.init(
-            address="local",
-            num_cpus=max(_LEAST_LOGICAL_CPUS, engine.workers),
-            object_store_memory=engine.object_store_mb << 20,
-            include_dashboard=False,
-            _temp_dir=folder,
-            **quiet,
-        )
-        yield
-    finally:
-        ray.shutdown()
-        for key, value in before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value
-        shutil.rmtree(folder, ignore_errors=True)  # a process that is still ending may hold a log file

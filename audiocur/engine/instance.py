@@ -1,0 +1,137 @@
+"""A Ray instance of our own, or a connection to one: started quietly, and ended without a trace."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from audiocur.errors import ConfigError
+
+#: What Ray and the libraries below it read from the environment when a local instance starts.
+_ENVIRONMENT = {
+    "RAY_AUTH_MODE": "disabled",  # a loopback-only instance that ends with the run needs no token file
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_task_oom_retries": "1",  # by default for ever
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # One thread a worker: the workers are what fills the cores.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+}
+# Read when ray is imported: what it says of each dead worker, the run says in its own words.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed")
+#: Ray Data's read and utility tasks want whole CPUs of their own; with fewer logical ones a small machine hangs.
+_LEAST_LOGICAL_CPUS = 4
+#: Locked in the session folder as long as its driver lives.
+_LOCK = "driver.lock"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Ray's own log lines stay in its files; ours are what the user reads."""
+    importlib.import_module("ray.data")  # sets its loggers up, so that what follows holds
+    loggers = [logging.getLogger(name) for name in ("ray", "ray.data")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+def _search_path() -> str:
+    """Where workers find modules: as this process does, so that they can load a user's own ops."""
+    return os.pathsep.join(filter(None, sys.path))
+
+
+@contextmanager
+def _session_folder() -> Iterator[str]:
+    """A new folder for Ray's sockets and logs, whose path is short enough: the kernel takes 107 bytes for a socket."""
+    room = 107 - len("/audiocur-1234567-12345678/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
+    bases = [base for base in (tempfile.gettempdir(), "/tmp", "/var/tmp") if len(os.fsencode(base)) <= room]
+    base = next(base for base in bases if os.access(base, os.W_OK))
+    _remove_abandoned(Path(base))
+    folder = Path(tempfile.mkdtemp(prefix=f"audiocur-{os.getpid()}-", dir=base))
+    with open(folder / _LOCK, "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield str(folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)  # a process that is still ending may hold a log file
+
+
+def _remove_abandoned(base: Path) -> None:
+    """Remove session folders of drivers that were killed, and had no time to do so: nobody locks them any more."""
+    for path in base.glob(f"audiocur-*/{_LOCK}"):
+        with suppress(OSError), open(path, "rb") as lock:  # somebody else's, or locked
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path.parent, ignore_errors=True)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray would have SIGTERM end the process at once, with a dump of its stack; it stays what it was."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def instance(address: str | None, workers: int, object_store_mb: int) -> Iterator[None]:
+    """Connect to the cluster, or start an instance of our own that leaves no process and no file behind.
+
+    Raises:
+        ConfigError: there is no cluster at that address.
+    """
+    import ray
+
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
+    if address:
+        try:
+            with _own_signals():
+                ray.init(address=address, runtime_env={"env_vars": {"PYTHONPATH": _search_path()}}, **quiet)
+        except ConnectionError as error:
+            raise ConfigError(f"address={address}: expected a running Ray cluster ({error})") from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
+        return
+    environment = _ENVIRONMENT | {"PYTHONPATH": _search_path()}
+    before = {key: os.environ.get(key) for key in environment}
+    os.environ.update(environment)
+    with _session_folder() as folder:
+        try:
+            with _own_signals():
+                ray.init(
+                    address="local",
+                    num_cpus=max(_LEAST_LOGICAL_CPUS, workers),
+                    object_store_memory=object_store_mb << 20,
+                    include_dashboard=False,
+                    _temp_dir=folder,
+                    **quiet,
+                )
+            yield
+        finally:
+            ray.shutdown()
+            for key, value in before.items():
+                if value is None:
+                    os.environ.pop(key, None)
+                else:
+                    os.environ[key] = value
