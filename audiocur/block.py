@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from audiocur.isolation import Death, run_isolated
+from audiocur.op import ModelOp
 from audiocur.pipeline import Stage
 from audiocur.records import Span
 from audiocur.stage import run_stage
 from audiocur.store.commit import Committed, Committer
+
+#: What is stored of a block is committed when it is more than this, and let go: a block is packed by guesses of how
+#: long its recordings are, and of some there is ten times as much.
+PORTION_BYTES = 160_000_000
 
 
 def work_through(
@@ -23,14 +28,38 @@ def work_through(
         careful: in a process apart, so that what kills it is known.
         watchdog: end this process if a span takes too long.
     """
-    deaths = [row for row in rows if isinstance(row, Death)]
+    deaths: list[Span | Death | Committed] = [row for row in rows if isinstance(row, Death)]
     spans = [row for row in rows if isinstance(row, Span)]
-    if careful:
-        done = list(run_isolated(stage, spans))
-        deaths += [row for row in done if isinstance(row, Death)]
-        spans = [row for row in done if isinstance(row, Span)]
-    else:
-        run_stage(stage, spans, watchdog=watchdog)
-    if committer is None:
-        return [*spans, *deaths]
-    return [*([committer.commit(spans)] if spans else []), *deaths]
+    done = run_isolated(stage, spans) if careful else _run(stage, spans, watchdog=watchdog)
+    return [*deaths, *(_committed(done, committer) if committer else done)]
+
+
+def _run(stage: Stage, spans: Sequence[Span], *, watchdog: bool) -> Iterator[Span]:
+    """The spans one after the other, or all together where a model wants their clips in batches."""
+    together = any(isinstance(step.op, ModelOp) for step in stage.steps)
+    for some in [spans] if together else [[span] for span in spans]:
+        run_stage(stage, some, watchdog=watchdog)
+        yield from some
+
+
+def _committed(done: Iterable[Span | Death], committer: Committer) -> Iterator[Committed | Death]:
+    portion: list[Span] = []
+    size = 0
+    for row in done:
+        if isinstance(row, Death):
+            yield row
+            continue
+        portion.append(row)
+        size += sum(len(clip.stored.data) for clip in row.clips if clip.stored)
+        if size > PORTION_BYTES:
+            yield _commit(portion, committer)
+            portion, size = [], 0
+    if portion:
+        yield _commit(portion, committer)
+
+
+def _commit(portion: Sequence[Span], committer: Committer) -> Committed:
+    committed = committer.commit(portion)
+    for span in portion:
+        span.clips = []  # whoever still has the span needs its audio no more
+    return committed

@@ -77,18 +77,25 @@ class Decoder(SpanOp):
 
     Attributes:
         span_s: the longest span it makes.
+        span_mb: the largest, in MB of samples; null where nobody can tell.
         timeout_s: how long one span may take, with all that is done to it in the same stage; null for ever.
     """
 
     name = "decode"
     span_s: float
+    span_mb: int | None = None
     timeout_s: float | None = None
 
 
 class Segmenter(SpanOp):
-    """Cuts the span into clips with `Span.cut`; one in a pipeline."""
+    """Cuts the span into clips with `Span.cut`; one in a pipeline.
+
+    Class attributes:
+        whole: a clip may be as long as its span, and takes as much memory.
+    """
 
     name = "segment"
+    whole: ClassVar[bool] = False
 
 
 class ClipOp(Op):

@@ -137,6 +137,16 @@ class Pipeline:
         """The op that stores audio, if there is one."""
         return next((step.op for step in self.steps if isinstance(step.op, Encoder)), None)
 
+    @property
+    def span_mb(self) -> int | None:
+        """The largest span its decoder makes, in MB; null where nobody can tell."""
+        return next((step.op.span_mb for step in self.steps if isinstance(step.op, Decoder)), None)
+
+    @property
+    def cuts_nothing(self) -> bool:
+        """Whether a clip may be as long as its span."""
+        return any(step.op.whole for step in self.steps if isinstance(step.op, Segmenter))
+
     def active_rules(self, meta: Iterable[pa.Field] = ()) -> Rules:
         """The keep rules whose column is known by the end; the others have nothing to judge."""
         known = known_at_the_cut(meta) | {column.name for column in self.columns}

@@ -3,13 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from audiocur.errors import OutputError
 from audiocur.job import Job
 from audiocur.planning import Progressed
+from audiocur.progress import Progress
 from audiocur.records import Source
+from audiocur.redo import spans_to_redo, with_other_content
+from audiocur.store.attempts import Attempts
 from audiocur.store.ledger import Ledger
 from audiocur.store.parts import SpanOutcome
+from audiocur.store.withdraw import withdraw
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run takes up the work.
+
+    Attributes:
+        ledger: what is settled, and `known` the same by recording.
+        changed: ids of recordings that are left as they are: none must be made of two versions of a file.
+        redone: ids of spans that were taken out, to be done again.
+        attempts: what is known of spans that were lost with their worker.
+    """
+
+    ledger: Ledger
+    known: dict[str, Progressed]
+    changed: set[str]
+    redone: set[str]
+    attempts: Attempts
+
+
+def begun(job: Job, ledger: Ledger, sources: Sequence[Source], progress: Progress) -> Start:
+    """Tidy up what earlier runs left, and take out what is to be done again. Needs the lease.
+
+    Raises:
+        OutputError: the sources are another library.
+    """
+    ledger.sweep()
+    ledger.save_index()
+    attempts = Attempts.read(job.output)
+    known, changed = known_sources(job, ledger, sources)
+    if job.redo is None:
+        return Start(ledger, known, changed, set(), attempts)
+    progress.say(f"looking for what redo={job.redo} is about")
+    listed = {source.source_id: source for source in sources}
+    changed = set(with_other_content(ledger, [listed[key] for key in sorted(changed)]))
+    redone = spans_to_redo(job.redo, ledger, listed, changed)
+    ledger = withdraw(ledger, redone)
+    ledger.sweep()
+    attempts.forget(redone)
+    known, still_changed = known_sources(job, ledger, sources)
+    return Start(ledger, known, changed & still_changed, redone, attempts)
 
 
 def known_sources(job: Job, ledger: Ledger, sources: Sequence[Source]) -> tuple[dict[str, Progressed], set[str]]:
@@ -33,8 +79,9 @@ def known_sources(job: Job, ledger: Ledger, sources: Sequence[Source]) -> tuple[
             f"output.path={job.output}: {resized} of the {len(listed)} recordings it knows have another size in this "
             "source: expected the library it was made from, a new directory, or source.moved=true if they changed there"
         )
-    return known, {
-        key
-        for key, (source, span) in listed.items()
-        if (source.size, source.mtime_ns, source.etag) != (span.size, span.mtime_ns, span.etag)
-    }
+    return known, {key for key, (source, span) in listed.items() if not is_same(source, span)}
+
+
+def is_same(source: Source, span: SpanOutcome) -> bool:
+    """Whether a recording is the version that a span of it was made of, as far as its listing tells."""
+    return (source.size, source.mtime_ns, source.etag) == (span.size, span.mtime_ns, span.etag)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import Logger
 
 from audiocur import __version__
@@ -17,19 +17,16 @@ from audiocur.pipeline import Stage
 from audiocur.planning import Progressed
 from audiocur.progress import Progress, SilentProgress
 from audiocur.records import Source
-from audiocur.redo import spans_to_redo, with_other_content
-from audiocur.resume import known_sources
+from audiocur.resume import begun
 from audiocur.schema import clips_schema, ledger_schema
 from audiocur.sources.base import Listing
 from audiocur.storage.base import Store
-from audiocur.store.attempts import Attempts
 from audiocur.store.card import write_card
 from audiocur.store.commit import Committer
 from audiocur.store.lease import Lease, taken
 from audiocur.store.ledger import Ledger
 from audiocur.store.log import run_log
 from audiocur.store.recipe import check_claim, claim, environment
-from audiocur.store.withdraw import withdraw
 
 
 @dataclass(frozen=True)
@@ -137,43 +134,37 @@ def _work(
     only: Collection[str] | None,
 ) -> Passes:
     """Whatever is missing, done."""
-    ledger = lease.ledger
-    ledger.sweep()
-    ledger.save_index()
-    attempts = Attempts.read(job.output)
-    known, changed = known_sources(job, ledger, sources)
-    redone: set[str] = set()
-    if job.redo is not None:
-        progress.say(f"looking for what redo={job.redo} is about")
-        listed = {source.source_id: source for source in sources}
-        changed = set(with_other_content(ledger, [listed[key] for key in sorted(changed)]))
-        redone = spans_to_redo(job.redo, ledger, listed, changed)
-        ledger = withdraw(ledger, redone)
-        ledger.sweep()
-        attempts.forget(redone)
-        known, still_changed = known_sources(job, ledger, sources)
-        changed &= still_changed
-    wanted = [source for source in sources if source.source_id not in changed]
+    start = begun(job, lease.ledger, sources, progress)
+    wanted = [source for source in sources if source.source_id not in start.changed]
     if only is not None:
         wanted = [source for source in wanted if source.source_id in only]
-    todo = _todo(job, wanted, known, progress)
-    log.info("epoch %s: %s to do, %s changed since, %s to do again", lease.epoch, len(todo), len(changed), len(redone))
+    todo = _todo(job, wanted, start.known, progress)
+    log.info(
+        "epoch %s: %s to do, %s changed since, %s spans to do again",
+        lease.epoch,
+        len(todo),
+        len(start.changed),
+        len(start.redone),
+    )
+    engine = job.engine.sized(job.pipeline, len(todo)) if todo else job.engine
+    if engine.workers < job.engine.workers:
+        progress.say(f"there is memory for {engine.workers} of {job.engine.workers} workers")
     work = Passes(
-        job,
+        replace(job, engine=engine),
         stages,
         committer(job, lease.epoch),
-        ledger,
-        known,
-        attempts,
+        start.ledger,
+        start.known,
+        start.attempts,
         progress,
         log,
         lease.check,
-        len(changed),
+        len(start.changed),
     )
     if todo:
         check_disk(job, todo)
-        with job.engine.started():
-            job.engine.require_room(stages)
+        with engine.started():
+            engine.require_room(stages)
             work.until_done(todo)
     return work
 

@@ -103,6 +103,8 @@ def _run_span(stage: Stage, steps: Sequence[Step], span: Span, known: set[str]) 
         _guard(span, step.name, partial(_patiently, apply) if isinstance(step.op, Decoder) else apply)
     if span.verdict is Verdict.FAILED:
         return
+    if span.audio is not None:
+        span.audio = span.audio.slice(0, span.audio.num_samples)  # without the views that ops on spans heard
     for clip in span.clips:
         _run_clip(stage, steps, span, clip, set(known))
         clip.release()

@@ -157,7 +157,7 @@ def test_every_mistake_is_one_line_that_names_key_value_and_expectation(word, me
         (["source.path=", "output.path=out"], r"source.path=: expected a folder of recordings"),
         (["source.path=in", "output.path="], r"output.path=: expected runs/NAME, a new directory"),
         (["source.path=~nosuchuser/x", "output.path=out"], r"source.path=~nosuchuser/x: expected a user of this"),
-        (["source.path=in", "output.path=no://bucket/key"], r"output.path=no://bucket/key: Protocol not known: no"),
+        (["source.path=in", "output.path=no://bucket/key"], r"output.path=no://bucket/key: expected a protocol"),
         (["source.path=in", "output.path=o\udcff"], r"output.path=o\udcff: expected a name in UTF-8"),
         (["engine=ray", "engine=local"], r"engine=local: given before as engine=ray; expected it once"),
         (["recipe=debug", "recipe=debug"], r"recipe=debug: given before as recipe=debug"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from audiocur.isolation import Death
-from audiocur.pipeline import Stage
+from audiocur.pipeline import Pipeline, Stage
 from audiocur.records import Span
 from audiocur.store.commit import Committed, Committer
 
@@ -22,6 +22,14 @@ class Engine(ABC):
     def started(self) -> Iterator[None]:
         """A context that starts what the engine needs and ends it."""
         yield
+
+    def sized(self, pipeline: Pipeline, sources: int) -> Engine:
+        """The engine with as many workers as there is memory for, if that is fewer.
+
+        Raises:
+            ConfigError: there is not enough for one.
+        """
+        return self
 
     def require_room(self, stages: Sequence[Stage]) -> None:  # noqa: B027 - most have room
         """Refuse, once it is started, what there is no room for anywhere.

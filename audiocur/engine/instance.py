@@ -18,6 +18,8 @@ from typing import Any
 
 from audiocur.errors import ConfigError
 
+#: What workers read from it, those of a cluster too: Arrow's own allocator would keep half a gigabyte of each.
+_OF_WORKERS = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
 #: What Ray and the libraries below it read from the environment when a local instance starts.
 _ENVIRONMENT = {
     "RAY_AUTH_MODE": "disabled",  # a loopback-only instance that ends with the run needs no token file
@@ -113,7 +115,7 @@ def instance(address: str | None, workers: int, object_store_mb: int) -> Iterato
         finally:
             ray.shutdown()
         return
-    environment = _ENVIRONMENT | {"PYTHONPATH": _search_path()}
+    environment = _ENVIRONMENT | _OF_WORKERS | {"PYTHONPATH": _search_path()}
     before = {key: os.environ.get(key) for key in environment}
     os.environ.update(environment)
     with _session_folder() as folder:

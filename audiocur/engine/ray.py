@@ -18,11 +18,12 @@ from audiocur.engine.base import Engine
 from audiocur.engine.cores import cores
 from audiocur.engine.deaths import ActorsDyingError, Deaths
 from audiocur.engine.instance import instance, quiet
+from audiocur.engine.memory import available_bytes, workers_that_fit
 from audiocur.engine.room import NodesLostError, Room, available_cpus, check_room, fitted
 from audiocur.engine.watch import watched
 from audiocur.errors import RunError, require
 from audiocur.isolation import Death
-from audiocur.pipeline import Stage, Via
+from audiocur.pipeline import Pipeline, Stage, Via
 from audiocur.records import Span
 from audiocur.store.commit import Committed, Committer
 
@@ -70,6 +71,21 @@ class RayEngine(Engine):
         if ray.is_initialized() and self._address:
             return max(1, int(available_cpus()))
         return cores()
+
+    def sized(self, pipeline: Pipeline, sources: int) -> Engine:
+        """As many workers as this machine has memory for; those of a cluster are the cluster's to mind."""
+        span_mb = pipeline.span_mb
+        if self._address or span_mb is None:
+            return self
+        workers = workers_that_fit(
+            self.workers,
+            available=available_bytes(),
+            span_mb=span_mb,
+            sources=sources,
+            object_store_mb=self.object_store_mb,
+            whole=pipeline.cuts_nothing,
+        )
+        return replace(self, cpus=workers)
 
     def require_room(self, stages: Sequence[Stage]) -> None:
         """Refuse a placement that no node can take, where Ray would wait for ever."""
@@ -202,7 +218,10 @@ def _work(batch: pa.Table, work: Work) -> pa.Table:
     if failure is not None:
         return _one_row([failure])
     try:
-        return _one_row(work_through(rows, work.stage, work.committer, careful=work.careful, watchdog=True))
+        done = work_through(rows, work.stage, work.committer, careful=work.careful, watchdog=True)
+        rows.clear()
+        pa.default_memory_pool().release_unused()  # or it stays with the worker, and the next block takes more
+        return _one_row(done)
     except Exception as error:
         return _one_row([error if isinstance(error, RunError) else RunError(f"{type(error).__name__}: {error}")])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from audiocur.op import Segmenter
 from audiocur.records import Span
@@ -11,6 +12,8 @@ from audiocur.records import Span
 @dataclass(frozen=True, kw_only=True)
 class Whole(Segmenter):
     """The whole span as one clip."""
+
+    whole: ClassVar[bool] = True
 
     def apply(self, span: Span) -> None:
         if span.num_samples:

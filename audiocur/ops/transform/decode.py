@@ -36,7 +36,7 @@ class Decode(Decoder):
     name: ClassVar[str] = "decode"
 
     span_s: float = 600.0
-    span_mb: int = 512
+    span_mb: int = 256
     min_rate_hz: int = 4_000
     max_rate_hz: int = 768_000
     max_channels: int = 8
