@@ -7,6 +7,7 @@ is done. If it ends early, the span it was at is to blame, a new child goes on b
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import os
 import pickle
@@ -31,6 +32,7 @@ from audiocur.stage import load_models, run_stage
 #: What the child says before its first span: the models are loaded.
 _READY = "ready"
 _TRACE_LINES = 12
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,8 @@ def _last_words(code: int, words: IO[bytes], stage: Stage) -> tuple[str, str]:
 def answer() -> None:
     """In the child: take spans from stdin through a stage, and give each back on stdout as it is done."""
     faulthandler.enable(file=2)
-    with suppress(OSError):  # where the system runs out of memory, this process should go first and not its parent
-        Path("/proc/self/oom_score_adj").write_text("1000")
+    if sys.platform == "linux":
+        _end_before_parent()
     stream = take_stdout()
     stage, spans = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -164,7 +166,15 @@ def take_stdout() -> IO[bytes]:
     return stream
 
 
+def _end_before_parent() -> None:
+    """Where memory runs out, the system should take this process and not its parent; and never leave it behind."""
+    with suppress(OSError):  # a sandbox may forbid it
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    # The kernel ends it even where a decoder holds the interpreter.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _end_with_parent() -> None:
-    """The parent keeps stdin open as long as it lives."""
+    """Wherever it runs: the parent keeps stdin open as long as it lives."""
     sys.stdin.buffer.read()
     os._exit(3)

@@ -6,7 +6,7 @@ import gc
 import os
 import pickle
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -152,7 +152,7 @@ class RayEngine(Engine):
             work = Work(stage, committer if stage.final else None, careful)
             dataset = self._add(dataset, work, len(blocks))
         yielded = False
-        batches: Any = iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
+        results = _results(dataset)
         deaths, room = Deaths(stages), Room(stages)
 
         def look() -> None:
@@ -161,9 +161,9 @@ class RayEngine(Engine):
             room.look()
 
         try:
-            for batch in watched(batches, look):
+            for rows in watched(results, look):
                 deaths.came_through()
-                for result in _rows(batch):
+                for result in rows:
                     if isinstance(result, RunError):
                         raise result
                     yielded = True
@@ -171,7 +171,7 @@ class RayEngine(Engine):
         except ray.exceptions.RayError as error:
             raise RunError(f"Ray gave up: {str(error).strip().splitlines()[-1]}") from error
         finally:
-            batches.close()  # which ends what is still at work
+            results.close()  # which ends what is still at work
         if not yielded:
             _check_workers(stages)
 
@@ -232,6 +232,22 @@ class _Actor:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         return _work(batch, self.work)
+
+
+def _results(dataset: ray.data.Dataset) -> Generator[list[Any], None, None]:
+    """What comes through, block by block.
+
+    Waiting for it is a loop of Python, as `watched` needs it; in `Dataset.iter_batches` it is not, after the first.
+    """
+    import ray
+
+    for bundle in dataset.iter_internal_ref_bundles():
+        for block in bundle.blocks:
+            try:
+                table = ray.get(block.ref)
+            except ray.exceptions.ObjectLostError:
+                continue  # with its node; the ledger has what was committed
+            yield _rows(table)
 
 
 def _one_row(rows: Sequence[object]) -> pa.Table:
