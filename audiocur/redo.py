@@ -46,8 +46,11 @@ def spans_to_redo(redo: Redo, ledger: Ledger, listed: Mapping[str, Source], chan
 
 def with_other_content(ledger: Ledger, sources: Sequence[Source]) -> Iterator[str]:
     """Of recordings with another size, time or etag, the ids of those with other content: copying changes all times."""
+    if not sources:
+        return
     table = ledger.table(["span_id", "content_sha256"])
-    hashes = dict(zip(table["span_id"].to_pylist(), table["content_sha256"].to_pylist(), strict=True))
+    rows = zip(table["span_id"].to_pylist(), table["content_sha256"].to_pylist(), strict=True)
+    hashes = {span_id: sha256 for span_id, sha256 in rows if sha256 is not None}  # those of its clips have none
     sizes = {span.source_id: span.size for span in ledger.spans()}
 
     def differs(source: Source) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from audiocur.inspect.verify import Finding
 from audiocur.job import Job
 from audiocur.progress import Progress
-from audiocur.resume import known_sources
+from audiocur.resume import is_same, known_sources
 from audiocur.run import Summary, run
 from audiocur.store.lease import taken
-from audiocur.store.ledger import Ledger
+from audiocur.store.ledger import Ledger, unfinished
+from audiocur.store.parts import SpanOutcome
 from audiocur.store.recipe import environment
 
 
@@ -21,8 +22,8 @@ class Repaired:
 
     Attributes:
         summary: of the run that did the spans again; null if nothing could be done.
-        left: findings left as they are, for a recording that the part holds has changed or is gone: with the part, what
-            is sound in it would be lost.
+        left: findings that stand, for a recording that the part holds has changed or is gone. A part that still counts
+            is left as it is then: with it, what is sound in it would be lost.
     """
 
     summary: Summary | None
@@ -32,23 +33,42 @@ class Repaired:
 def repair(job: Job, findings: Sequence[Finding], progress: Progress) -> Repaired:
     """Take away what findings name, and do again the spans that were in it.
 
-    A part whose footer cannot be read does not tell what it settled: then everything that is missing is done.
+    A part that is gone, or whose footer cannot be read, does not tell what it settled: then everything that is missing
+    is done.
 
     Raises:
         UserError: another run is at work there, or the recordings are not where they were.
     """
-    listed = job.source.list().sources
+    listed = {source.source_id: source for source in job.source.list().sources}
     with taken(job.output, {"environment": environment()}, progress.say) as lease:
         ledger, known = lease.ledger, lease.ledger.known
-        changed = known_sources(job, ledger, listed)[1]
-        there = {source.source_id for source in listed if source.problem is None} - changed
         named = {finding.part for finding in findings if finding.part}
-        beyond = {name for name in named & known.keys() if not {s.source_id for s in known[name].spans} <= there}
+        sound = replace(ledger, parts=tuple(part for part in ledger.parts if part.name not in named))
+        known_sources(job, sound, list(listed.values()))  # refuses another library
+        settled = {span.span_id for span in sound.spans()}
+
+        def can_go(span: SpanOutcome) -> bool:
+            source = listed.get(span.source_id)
+            there = source is not None and source.problem is None and is_same(source, span)
+            return there or span.span_id in settled
+
+        held = named & {part.name for part in ledger.parts}
+        beyond = {name for name in held if not all(map(can_go, known[name].spans))}
         names = named - beyond
         concerned = {span.source_id for name in names & known.keys() for span in known[name].spans}
+        told = names <= known.keys() and not _orphans(ledger)
         job.output.remove(names)
         Ledger.read(job.output, ledger).sweep()
-    left = tuple(finding for finding in findings if finding.part in beyond)
-    if beyond and not names:
-        return Repaired(None, left)
-    return Repaired(run(job, progress, only=concerned if names <= known.keys() else None), left)
+    nothing_to_do = beyond and not names
+    job = replace(job, redo=None)  # which would take out what is no concern of a repair
+    summary = None if nothing_to_do else run(job, progress, only=concerned if told else None)
+    settled = {span.span_id for part in Ledger.read(job.output).parts for span in part.spans}
+    lost = {name for name in names & known.keys() if not {span.span_id for span in known[name].spans} <= settled}
+    return Repaired(summary, tuple(finding for finding in findings if finding.part in beyond | lost))
+
+
+def _orphans(ledger: Ledger) -> list[str]:
+    """Shards that not even a void part names: what did is gone."""
+    named = {part.shard.name for part in ledger.known.values() if part.shard}
+    left = (name for name in ledger.left_over() if name.startswith("clips/") and not unfinished(name))
+    return [name for name in left if name not in named]

@@ -45,10 +45,13 @@ def begun(job: Job, ledger: Ledger, sources: Sequence[Source], progress: Progres
     ledger.save_index()
     attempts = Attempts.read(job.output)
     known, changed = known_sources(job, ledger, sources)
+    listed = {source.source_id: source for source in sources}
     if job.redo is None:
+        # Copying a library changes all times; what is half done should go on there, and is looked at more closely.
+        doubted = {key for key in changed if known[key].missing()}
+        changed -= doubted - set(with_other_content(ledger, [listed[key] for key in sorted(doubted)]))
         return Start(ledger, known, changed, set(), attempts)
     progress.say(f"looking for what redo={job.redo} is about")
-    listed = {source.source_id: source for source in sources}
     changed = set(with_other_content(ledger, [listed[key] for key in sorted(changed)]))
     redone = spans_to_redo(job.redo, ledger, listed, changed)
     ledger = withdraw(ledger, redone)

@@ -8,8 +8,10 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+#: More than any file has: zeros where chunks should be are chunks of no length.
+MAX_CHUNKS = 100_000
+
 _HEAD_BYTES = 65_536
-_MAX_CHUNKS = 100_000
 _MAX_OGG_PAGE = 65_307  # 27 bytes, 255 lengths and 255 segments of 255 bytes
 
 #: What writers that could not go back leave for a 32-bit length: sox and mplayer 0x7FFFF000, arecord 0x80000000,
@@ -84,7 +86,7 @@ def _asf(fd: int, head: bytes, size: int) -> tuple[int, int]:
 
 def _caf(fd: int, head: bytes, size: int) -> tuple[int, int]:
     at = 8
-    for _ in range(_MAX_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         chunk = os.pread(fd, 12, at) if at < size else b""
         if len(chunk) < 12:
             break
@@ -97,7 +99,7 @@ def _caf(fd: int, head: bytes, size: int) -> tuple[int, int]:
 
 def _w64(fd: int, head: bytes, size: int) -> tuple[int, int]:
     at = 40
-    for _ in range(_MAX_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         chunk = os.pread(fd, 24, at) if at < size else b""
         if len(chunk) < 24:
             break
@@ -110,7 +112,7 @@ def _w64(fd: int, head: bytes, size: int) -> tuple[int, int]:
 
 def _mp4(fd: int, head: bytes, size: int) -> tuple[int, int]:
     at = 0
-    for _ in range(_MAX_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         if at >= size:
             break
         box = os.pread(fd, 16, at)

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from audiocur.decoding.extent import WHOLE, Extent, is_never_closed, measure, present_ratio
+from audiocur.decoding.extent import MAX_CHUNKS, WHOLE, Extent, is_never_closed, measure, present_ratio
 from audiocur.decoding.frames import (
     find_mpeg,
     is_ac3,
@@ -120,7 +120,10 @@ def _nothing(fd: int) -> Facts:
 def _after_id3(fd: int) -> int:
     """Where the file goes on after its ID3v2 tags, which may stand before any MPEG stream and before FLAC."""
     start = 0
-    while len(head := os.pread(fd, 10, start)) == 10 and head[:3] == b"ID3" and max(head[6:]) < 0x80:
+    for _ in range(MAX_CHUNKS):
+        head = os.pread(fd, 10, start)
+        if len(head) < 10 or head[:3] != b"ID3" or max(head[6:]) >= 0x80:
+            break
         body = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
         start += 10 + body + (10 if head[5] & 0x10 else 0)
     return start
@@ -129,7 +132,9 @@ def _after_id3(fd: int) -> int:
 def _chunks(fd: int, size: int, order: str) -> Iterator[tuple[bytes, int, int]]:
     """Identifier, offset of the body and declared length of each chunk of a RIFF or IFF file."""
     at = 12
-    while at + 8 <= size:
+    for _ in range(MAX_CHUNKS):
+        if at + 8 > size:
+            break
         name, length = struct.unpack(f"{order}4sI", os.pread(fd, 8, at))
         yield name, at + 8, length
         at += 8 + length + length % 2

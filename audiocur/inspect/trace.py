@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ import yaml
 
 from audiocur.errors import ConfigError, OutputError
 from audiocur.storage.base import Store
-from audiocur.store.ledger import Ledger, epoch_file
+from audiocur.store.ledger import Ledger, epoch_file, read_epoch
 from audiocur.store.parts import Part
 
 #: Columns that the trace tells under headings of its own.
@@ -60,20 +59,29 @@ def trace(store: Store, clip_id: str) -> Trace:
     """Trace a clip by its id, or by a beginning of it that no other has.
 
     Raises:
-        OutputError: it is no run, or has no such clip.
+        OutputError: it is no run, has no such clip, or is damaged there.
         ConfigError: the beginning is that of several.
     """
+    try:
+        return _trace(store, clip_id)
+    except (pa.ArrowException, OSError) as error:
+        said = " ".join(str(error).split())
+        raise OutputError(f"{store}: cannot be read ({said}): audiocur verify {store} tells what is damaged") from error
+
+
+def _trace(store: Store, clip_id: str) -> Trace:
     ledger = Ledger.read(store)
     found = list(_rows_of(ledger, clip_id))
     if not found:
-        raise OutputError(f"{store}: no clip {clip_id} was ever cut there")
+        hint = f", as far as its ledger holds: audiocur verify {store} tells what does not" if ledger.void else ""
+        raise OutputError(f"{store}: no clip {clip_id} was ever cut there{hint}")
     if len(found) > 1:
         ids = ", ".join(clip["clip_id"] for _, clip in found[:5])
         raise ConfigError(f"{clip_id}: expected the id of one clip, or more of it: {ids}")
     ((part, clip),) = found
     with store.open(part.name) as file:
         spans = pq.ParquetFile(file).read_row_group(0).to_pylist()
-    made = json.loads(store.read(epoch_file(part.made)))
+    made = read_epoch(store, epoch_file(part.made), "began", "environment")
     return Trace(
         clip=clip,
         span=next(span for span in spans if span["span_id"] == clip["span_id"]),
@@ -89,7 +97,7 @@ def trace(store: Store, clip_id: str) -> Trace:
 def _rows_of(ledger: Ledger, clip_id: str) -> Iterator[tuple[Part, dict[str, Any]]]:
     for part in ledger.parts:
         with ledger.store.open(part.name) as opened:
-            file = pq.ParquetFile(opened)
+            file = pq.ParquetFile(opened, page_checksum_verification=True)
             ids = file.read(columns=["clip_id"])["clip_id"]
             matches = pc.fill_null(pc.starts_with(ids, clip_id), False)
             if pc.any(matches).as_py():
@@ -112,4 +120,6 @@ def _place(store: Store, part: Part, clip: dict[str, Any]) -> int | None:
     with store.open(part.shard.name) as opened:
         ids = pq.read_table(opened, columns=["clip_id"])["clip_id"]
     place = int(pc.index(ids, pa.scalar(clip["clip_id"])).as_py())
-    return place if place >= 0 else None
+    if place < 0:
+        raise OutputError(f"{part.shard.name} lacks clip {clip['clip_id']}: audiocur verify {store} --repair mends it")
+    return place

@@ -19,8 +19,8 @@ from audiocur.encoding import decode_bytes
 from audiocur.errors import OutputError
 from audiocur.storage.base import Store
 from audiocur.store.lease import is_live
-from audiocur.store.ledger import Ledger
-from audiocur.store.parts import Part, Shard, outcomes, tallies
+from audiocur.store.ledger import Ledger, unfinished
+from audiocur.store.parts import FACTS, Part, Shard, outcomes, tallies
 from audiocur.words import count
 
 #: Names of a part's clips that a finding shows before it only counts.
@@ -71,8 +71,11 @@ def verify(store: Store, advance: Callable[[int, int], None] = lambda done, tota
     Raises:
         OutputError: it is no run.
     """
-    live = is_live(store)
-    ledger = Ledger.read(store)
+    try:
+        live = is_live(store)
+        ledger = Ledger.read(store)
+    except OSError as error:
+        raise OutputError(f"{store}: cannot be read ({error.strerror or error})") from error
     if not ledger.epoch:
         raise OutputError(f"{store}: expected a run of audiocur with a ledger")
     found = Verified(live)
@@ -101,12 +104,10 @@ def _void(ledger: Ledger, live: bool) -> Iterator[Finding]:
             yield Finding(name, why, name if lost else None)
     if live:
         return
-    named = {part.shard.name for part in ledger.known.values() if part.shard}
-    for name in ledger.files:
-        if name.startswith("clips/") and name not in named:
-            yield Finding(name, "no ledger part names it")
-        elif name.rpartition("/")[2].startswith("."):
-            yield Finding(name, "was left unfinished")
+    told = {part.shard.name for part in ledger.known.values() if part.shard} | ledger.void.keys()
+    for name in ledger.left_over():
+        if name not in told:
+            yield Finding(name, "was left unfinished" if unfinished(name) else "no ledger part names it")
 
 
 @dataclass
@@ -133,30 +134,32 @@ class _Seen:
 
 
 def _check(store: Store, part: Part) -> _Checked:
+    findings = []
     try:
-        rows, kept = _ledger_rows(store, part)
-    except (OSError, pa.ArrowException) as error:
+        data = store.read(part.name)
+        rows, agrees = _ledger_rows(data, part)
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:  # what damaged bytes come to
         problem = f"cannot be read: {_one_line(error)}"
         return _Checked([Finding(part.name, problem, part.name)], [], 0.0)
-    findings = []
-    if (outcomes(rows), tallies(rows)) != (part.spans, part.clips):
+    if not agrees:
         findings.append(Finding(part.name, "its footer does not agree with its rows", part.name))
     clip_ids = [row["clip_id"] for row in rows if row["clip_id"]]
     seconds = 0.0
     if part.shard:
+        kept = [row["clip_id"] for row in rows if row["clip_id"] and row["verdict"] == "kept"]
         wrong, seconds = _shard_problem(store, part.shard, kept)
         if wrong:
             findings.append(Finding(part.shard.name, wrong, part.name))
     return _Checked(findings, clip_ids, seconds)
 
 
-def _ledger_rows(store: Store, part: Part) -> tuple[list[dict[str, Any]], list[str]]:
-    """Every row of a part, with the checksum of every page, and the ids of the clips it keeps."""
-    with store.open(part.name) as opened:
-        data = opened.read()
-    table = pq.read_table(BytesIO(data), page_checksum_verification=True)
-    rows = table.to_pylist()
-    return rows, [row["clip_id"] for row in rows if row["clip_id"] and row["verdict"] == "kept"]
+def _ledger_rows(data: bytes, part: Part) -> tuple[list[dict[str, Any]], bool]:
+    """Every row of a part, with the checksum of every page, and whether its footer agrees with them."""
+    file = pq.ParquetFile(BytesIO(data), page_checksum_verification=True)
+    rows = file.read().to_pylist()
+    # What the ledger knows of the part may come from its index, which would outlive damage to the part.
+    same = (file.metadata.metadata or {}).get(FACTS) == part.facts().encode()
+    return rows, same and (outcomes(rows), tallies(rows)) == (part.spans, part.clips)
 
 
 def _shard_problem(store: Store, shard: Shard, kept: list[str]) -> tuple[str | None, float]:

@@ -10,13 +10,10 @@ import math
 import os
 import re
 import struct
-import threading
-import zlib
 from collections.abc import Container, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
 from typing import Any, BinaryIO
 
 import mutagen
@@ -26,6 +23,7 @@ from mutagen.wave import WAVE
 from audiocur.errors import RowError
 from audiocur.records import TAGS, Source
 from audiocur.sources.files import open_regular, remote_trouble, shown, trouble
+from audiocur.sources.media import open_media
 from audiocur.storage import is_url
 from audiocur.storage.faults import patiently
 from audiocur.storage.objects import RemoteFile, ask, open_whole, read_head
@@ -41,15 +39,15 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 }
 _INFO = {b"INAM": "title", b"IART": "artist", b"IPRD": "album", b"IGNR": "genre", b"ICOP": "license"}
 
-#: What mutagen lets through on damaged headers besides its own error, found by feeding it damaged files: memory for as
-#: many bytes as a header declares is asked for before any is read.
-_UNREADABLE = (mutagen.MutagenError, struct.error, IndexError, KeyError, ValueError, MemoryError)
+#: What mutagen lets through on damaged headers besides its own error, found by feeding it damaged files.
+_UNREADABLE = (mutagen.MutagenError, struct.error, IndexError, KeyError, ValueError, RecursionError)
 
 
 #: A tag is copied into every clip's row: what a file says beyond so many characters is left off.
 MAX_CHARACTERS = 1000
 
 _MAX_SIDECAR_BYTES = 1_000_000
+_MAX_CHUNKS = 10_000  # more than any file has: zeros are chunks of no length
 
 
 def read_tags(source: Source, sidecars: Container[bytes] | None = None) -> Source:
@@ -183,43 +181,15 @@ def _opened(source: Source) -> AbstractContextManager[Any]:
 
 def _of_media(file: Any) -> dict[str, str]:
     try:
-        with _nothing_inflated():
-            media = mutagen.File(file)
-            if media is None or media.tags is None:
-                return _of_riff(file) if isinstance(media, WAVE) else {}
+        media = open_media(file)
+        if media is None or media.tags is None:
+            return _of_riff(file) if isinstance(media, WAVE) else {}
     except _UNREADABLE:
         return {}
     if isinstance(media.tags, ID3Tags):
         return _of_id3(media.tags)
     values = {str(key).lower(): value for key, value in media.tags.items()}
     return _said(next(filter(None, (_texts(values.get(name)) for name in _NAMES[tag])), None) for tag in TAGS)
-
-
-@contextmanager
-def _nothing_inflated() -> Iterator[None]:
-    """Take compressed frames of ID3 for junk: nobody writes them, and mutagen would inflate kilobytes to gigabytes."""
-    _reading.tags = True
-    try:
-        yield
-    finally:
-        _reading.tags = False
-
-
-class _Zlib:
-    """Stands in for the module in mutagen, for all threads alike: in each, tags may be read at any time."""
-
-    error = zlib.error
-
-    @staticmethod
-    def decompress(data: bytes) -> bytes:
-        if getattr(_reading, "tags", False):
-            raise zlib.error("compressed")
-        return zlib.decompress(data)
-
-
-_reading = threading.local()
-_frames: Any = import_module("mutagen.id3._frames")
-_frames.zlib = _Zlib
 
 
 def _of_id3(tags: Any) -> dict[str, str]:
@@ -247,7 +217,10 @@ def _of_riff(file: BinaryIO) -> dict[str, str]:
 
 
 def _chunks(file: BinaryIO, end: int | None = None) -> Iterator[tuple[bytes, int]]:
-    while (end is None or file.tell() < end) and len(head := file.read(8)) == 8:
+    for _ in range(_MAX_CHUNKS):
+        head = file.read(8) if end is None or file.tell() < end else b""
+        if len(head) < 8:
+            break
         name, size = struct.unpack("<4sI", head)
         after = file.tell() + size + size % 2
         yield name, size

@@ -17,7 +17,7 @@ from typing import Any
 
 from audiocur.errors import OutputError, RunError
 from audiocur.storage.base import Store
-from audiocur.store.ledger import Ledger, epoch_file
+from audiocur.store.ledger import Ledger, epoch_file, read_epoch
 
 LEASE = "lease.json"
 #: Seconds between heartbeats, and without one until a lease counts as abandoned.
@@ -45,7 +45,7 @@ class Lease:
 
     def _beat(self) -> None:
         """The heartbeat, in a thread of its own until the lease ends."""
-        store, beats, unanswered_s = self.ledger.store, 0, 0.0
+        store, beats, answered = self.ledger.store, 0, time.monotonic()
         while not self._ended.wait(BEAT_S):
             beats += 1
             try:
@@ -53,9 +53,9 @@ class Lease:
                     self._lost = f"{store}: another run has taken over; what was committed before stays"
                     return
                 _write(store, self.epoch, beats)
-                unanswered_s = 0.0
+                answered = time.monotonic()
             except OSError as error:  # it may pass; nobody can have taken over before the lease is stale
-                unanswered_s += BEAT_S
+                unanswered_s = time.monotonic() - answered
                 if unanswered_s >= STALE_S:
                     self._lost = f"{store}: cannot be reached for {unanswered_s:.0f} s: {error.strerror or error}"
                     return
@@ -124,10 +124,10 @@ def _holder(store: Store) -> tuple[dict[str, Any] | None, bool]:
     epochs = _epochs(store)
     if not epochs:
         return None, True
-    begun = json.loads(store.read(max(epochs)))
+    begun = read_epoch(store, max(epochs), "epoch", "owner")
     lease = _read(store)
     # Between beginning an epoch and its first heartbeat, the lease is still that of the epoch before.
-    return begun["owner"], bool(lease.get("epoch") == begun["epoch"] and lease["released"])
+    return begun["owner"], bool(lease.get("epoch") == begun["epoch"] and lease.get("released"))
 
 
 def _pulse(store: Store) -> tuple[Any, ...]:
@@ -142,7 +142,7 @@ def _epochs(store: Store) -> list[str]:
 def _read(store: Store) -> dict[str, Any]:
     try:
         return dict(json.loads(store.read(LEASE)))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, TypeError):  # one that is damaged says as much as none
         return {}
 
 
@@ -167,8 +167,11 @@ def _machine() -> str | None:
     """One boot of one machine, and within it one container's numbering of processes; null where it cannot be told."""
     if platform.system() != "Linux":
         return None
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:  # a sandbox that shows neither
+        return None
 
 
 def _started(pid: int) -> str | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +55,15 @@ class Ledger:
         """Read it; of what stood there `before`, nothing is opened again."""
         store = open_store(store)
         files = store.files("ledger") | store.files("clips")
+        fence = _newest_fence(store, files)  # at once: who begins the next epoch shortens this one
         names = [name for name in sorted(files) if name.startswith("ledger/part-") and name.endswith(".parquet")]
-        known = dict(before.known if before else _read_index(store, files))
-        new = [name for name in names if name not in known or known[name].size_bytes != files[name]]
+        there = before.known if before else _read_index(store, files)
+        known = {name: part for name, part in there.items() if files.get(name) == part.size_bytes}
+        new = [name for name in names if name not in known]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             known |= {
                 part.name: part for part in pool.map(lambda name: _read_part(store, name, files[name]), new) if part
             }
-        fence = _newest_fence(store, files)
         held, void = _judge([known.get(name) or name for name in names], fence, files)
         known = {name: known[name] for name in names if name in known}
         return cls(store, fence[0], held, void, files, known, len(new) + (before.unindexed if before else 0))
@@ -94,17 +97,24 @@ class Ledger:
             self.store.write(epoch_file(epoch), text.encode(), exclusive=True)
         except FileExistsError:
             raise OutputError(f"output.path={self.store}: another run began there at this moment") from None
+        except OSError as error:
+            raise OutputError(f"output.path={self.store}: cannot be written ({error.strerror or error})") from error
         return epoch
 
     def begun(self, epoch: int) -> Ledger:
         """The same ledger under the epoch that was begun from it."""
         return replace(self, epoch=epoch)
 
-    def sweep(self) -> int:
-        """Remove void parts, shards that no part names, and unfinished files; returns how many. Needs the lease."""
-        files = self.store.files("ledger") | self.store.files("clips")
+    def left_over(self, files: Iterable[str] | None = None) -> list[str]:
+        """Of some files, by default its own: void parts, shards that no part names, and unfinished ones."""
         named = {part.name for part in self.parts} | {part.shard.name for part in self.parts if part.shard}
-        left = [name for name in files if name not in named and (name.endswith(".parquet") or _unfinished(name))]
+        files = self.files if files is None else files
+        return [name for name in files if name not in named and (name.endswith(".parquet") or unfinished(name))]
+
+    def sweep(self) -> int:
+        """Remove what is left over; returns how many files. Needs the lease."""
+        files = self.store.files("ledger") | self.store.files("clips")
+        left = self.left_over(files)
         self.store.remove(left)
         for name in files:
             if name.startswith("ledger/epoch-") and name < epoch_file(self.epoch):
@@ -146,6 +156,26 @@ def epoch_file(epoch: int) -> str:
     return f"ledger/epoch-{epoch:06d}.json"
 
 
+def read_epoch(store: Store, name: str, *keys: str) -> dict[str, Any]:
+    """What the file of an epoch says, some keys at least.
+
+    Raises:
+        OutputError: it is damaged.
+    """
+    try:
+        said = dict(json.loads(store.read(name)))
+    except (ValueError, TypeError):
+        said = {}
+    if not said.keys() >= set(keys):
+        raise OutputError(f"{store}: {name} is damaged; without it nobody can tell which ledger parts hold")
+    return said
+
+
+def unfinished(name: str) -> bool:
+    """Whether a file has the name of one that is still being written."""
+    return name.rpartition("/")[2].startswith(".")
+
+
 def _judge(
     parts: list[Part | str], fence: tuple[int, frozenset[str]], files: Mapping[str, int]
 ) -> tuple[tuple[Part, ...], dict[str, str]]:
@@ -174,28 +204,26 @@ def _newest_fence(store: Store, files: Mapping[str, int]) -> tuple[int, frozense
     epochs = [name for name in files if name.startswith("ledger/epoch-") and name.endswith(".json")]
     if not epochs:
         return 0, frozenset()
-    said = json.loads(store.read(max(epochs)))
+    said = read_epoch(store, max(epochs), "epoch", "parts")
     return said["epoch"], frozenset(said["parts"])
 
 
 def _shorten(store: Store, name: str) -> None:
     """An epoch that is over keeps no list of parts; with many epochs of many parts they would fill the disk."""
-    said = json.loads(store.read(name))
+    said = read_epoch(store, name)
     if said.pop("parts", None) is not None:
         store.write(name, json.dumps(said, indent=1).encode())
 
 
-def _unfinished(name: str) -> bool:
-    return name.rpartition("/")[2].startswith(".")
-
-
 def _read_part(store: Store, name: str, size: int) -> Part | None:
     try:
-        with store.open(name) as file:
-            metadata = pq.read_metadata(file).metadata or {}
-    except (pa.ArrowInvalid, FileNotFoundError):  # damaged or swept meanwhile: its spans count as not done
+        data = store.read(name)
+    except FileNotFoundError:  # swept meanwhile
         return None
-    return Part.of(name, size, metadata[FACTS]) if FACTS in metadata else None
+    try:
+        return Part.of(name, size, (pq.read_metadata(BytesIO(data)).metadata or {})[FACTS])
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError):
+        return None  # damaged, or none of ours: what was in memory cannot fail for another reason
 
 
 def _read_index(store: Store, files: Mapping[str, int]) -> dict[str, Part]:
@@ -209,6 +237,6 @@ def _read_index(store: Store, files: Mapping[str, int]) -> dict[str, Part]:
             name, size = json.loads(head)
             if files.get(name) == size:
                 found[name] = Part.of(name, size, facts)
-    except (OSError, EOFError, ValueError, KeyError, TypeError):  # damaged: each part is opened instead
+    except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError):  # damaged: each part is opened instead
         return {}
     return found

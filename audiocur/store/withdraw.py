@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
+from io import BytesIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from audiocur.errors import OutputError
+from audiocur.storage.base import Store
 from audiocur.store.commit import write_part, write_shard
 from audiocur.store.ledger import Ledger
-from audiocur.store.parts import FACTS, Part, Shard
+from audiocur.store.parts import Part, Shard
 
 
 def withdraw(ledger: Ledger, span_ids: Collection[str]) -> Ledger:
@@ -21,6 +25,7 @@ def withdraw(ledger: Ledger, span_ids: Collection[str]) -> Ledger:
     in between leaves spans either settled or missing.
 
     Raises:
+        OutputError: what would have to be copied is damaged.
         OSError: the directory cannot be written.
     """
     gone = set(span_ids)
@@ -36,27 +41,39 @@ def withdraw(ledger: Ledger, span_ids: Collection[str]) -> Ledger:
 
 
 def _replace(ledger: Ledger, part: Part, going: Collection[str]) -> None:
-    with ledger.store.open(part.name) as file:
-        table = pq.read_table(file)
+    table = _rows(ledger.store, part.name)
     away = pc.is_in(table["span_id"], pa.array(sorted(going)))
     staying = table.filter(pc.invert(away))
-    schema = table.schema.with_metadata({k: v for k, v in (table.schema.metadata or {}).items() if k != FACTS})
     clips = table.filter(pc.and_(away, pc.is_valid(table["clip_id"])))
     kept = clips.filter(pc.equal(clips["verdict"], "kept"))["clip_id"]
     shard = _without(ledger, part.shard, kept) if part.shard and len(kept) else part.shard
-    made = staying.cast(schema)
-    write_part(ledger.store, ledger.epoch, made, shard, replaces=[part.name], made=part.made)
+    write_part(ledger.store, ledger.epoch, staying, shard, replaces=[part.name], made=part.made)
 
 
 def _without(ledger: Ledger, shard: Shard, clip_ids: pa.ChunkedArray) -> Shard | None:
     """A shard of all clips but some; null if none is left."""
-    with ledger.store.open(shard.name) as opened:
-        file = pq.ParquetFile(opened)
-        tables = []
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group)
-            tables.append(table.filter(pc.invert(pc.is_in(table["clip_id"], clip_ids.combine_chunks()))))
-        schema = file.schema_arrow
+    data = ledger.store.read(shard.name)
+    if hashlib.sha256(data).hexdigest() != shard.sha256:  # a copy would have a hash of its own, and hide it
+        raise _damaged(ledger.store, shard.name)
+    file = pq.ParquetFile(BytesIO(data))
+    tables = []
+    for group in range(file.num_row_groups):
+        table = file.read_row_group(group)
+        tables.append(table.filter(pc.invert(pc.is_in(table["clip_id"], clip_ids.combine_chunks()))))
+    schema = file.schema_arrow
     if not any(table.num_rows for table in tables):
         return None
     return write_shard(ledger.store, shard.name.rpartition("/")[0], schema, tables)
+
+
+def _rows(store: Store, name: str) -> pa.Table:
+    """All rows of a part, with the checksum of every page."""
+    data = store.read(name)
+    try:
+        return pq.read_table(BytesIO(data), page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(store, name) from error
+
+
+def _damaged(store: Store, name: str) -> OutputError:
+    return OutputError(f"{store}: {name} is damaged: expected `audiocur verify {store} --repair` first")

@@ -1,5 +1,6 @@
 """Damage in the middle, and headers that contradict their sound: told as what they are, never kept."""
 
+import os
 import struct
 import subprocess
 import sys
@@ -164,3 +165,12 @@ def test_what_libsndfile_cannot_seek_in_has_one_length(write, open_span):
     spans = [open_span(path, index, span_s=4) for index in range(3)]
     assert [span.last for span in spans] == [False, False, True]
     assert np.array_equal(np.concatenate([span.audio.samples for span in spans], axis=1), whole.audio.samples)
+
+
+@pytest.mark.parametrize("header", [b"RIFF\xff\xff\xff\xffWAVE", b"FORM\x7f\xff\xff\xffAIFF"])
+def test_zeros_behind_a_header_are_soon_given_up(tmp_path, open_span, header):
+    path = tmp_path / "recording"
+    path.write_bytes(header)
+    os.truncate(path, 50_000_000_000)
+    with pytest.raises(RowError, match=r"^holds no audio samples: an? (WAV|AIFF) header without"):
+        open_span(path, 1)

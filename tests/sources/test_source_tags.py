@@ -180,24 +180,58 @@ def test_a_length_beyond_all_memory_costs_the_tags_at_most(tmp_path: Path) -> No
     assert (done.stdout, done.stderr) == ("None\n", "")
 
 
+def synchsafe(number: int) -> bytes:
+    return bytes(number >> shift & 0x7F for shift in (21, 14, 7, 0))
+
+
+def with_id3(path: Path, version: int, *frames: tuple[bytes, int, bytes]) -> Path:
+    """Frames of any content, each with its name and flags."""
+    sizes = synchsafe if version == 4 else lambda number: struct.pack(">I", number)
+    tag = b"".join(name + sizes(len(data)) + struct.pack(">H", flags) + data for name, flags, data in frames)
+    path.write_bytes(b"ID3" + bytes([version, 0, 0]) + synchsafe(len(tag)) + tag + recording(path).read_bytes())
+    return path
+
+
 @pytest.mark.parametrize(("version", "flags"), [(3, 0x0080), (4, 0x0009)])
-def test_compressed_frames_are_passed_over(tmp_path: Path, version: int, flags: int) -> None:
+def test_compressed_frames_inflate_within_bounds(tmp_path: Path, version: int, flags: int) -> None:
     inflated = b"\x03" + bytes(100_000_000)
     packed = struct.pack(">I", len(inflated)) + zlib.compress(inflated)
-    artist = b"TPE1" + struct.pack(">IH", 4, 0) + b"\x03Ada"
-
-    def synchsafe(number: int) -> bytes:
-        return bytes(number >> shift & 0x7F for shift in (21, 14, 7, 0))
-
-    size = struct.pack(">I", len(packed)) if version == 3 else synchsafe(len(packed))
-    frames = artist + b"TIT2" + size + struct.pack(">H", flags) + packed
-    path = recording(tmp_path / "a.mp3")
-    path.write_bytes(b"ID3" + bytes([version, 0, 0]) + synchsafe(len(frames)) + frames + path.read_bytes())
+    path = with_id3(tmp_path / "a.mp3", version, (b"TPE1", 0, b"\x03Ada"), (b"TIT2", flags, packed))
     tracemalloc.start()
     assert tags_of(path) == dict.fromkeys(TAGS) | {"artist": "Ada"}
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak_bytes < 20_000_000
+    assert peak_bytes < 50_000_000
+
+
+@pytest.mark.parametrize("encoding", [0, 1, 3])
+def test_a_text_of_millions_of_nuls_is_not_read_through(tmp_path: Path, encoding: int) -> None:
+    nuls = bytes([encoding]) + bytes(20_000_000)
+    path = with_id3(tmp_path / "a.mp3", 4, (b"TPE1", 0, b"\x03Ada"), (b"TIT2", 0, nuls))
+    assert tags_of(path) == dict.fromkeys(TAGS) | {"artist": "Ada"}
+
+
+def test_frames_of_version_2_are_read(tmp_path: Path) -> None:
+    path = recording(tmp_path / "a.mp3")
+    said = ((b"TT2", b"\0Caf\xe9"), (b"TP1", b"\1\xff\xfeA\0d\0a\0"), (b"TCO", b"\0(17)"))
+    tag = b"".join(name + len(data).to_bytes(3, "big") + data for name, data in said)
+    path.write_bytes(b"ID3\2\0\0" + synchsafe(len(tag)) + tag + path.read_bytes())
+    assert tags_of(path) == dict.fromkeys(TAGS) | {"title": "Café", "artist": "Ada", "genre": "Rock"}
+
+
+@pytest.mark.parametrize("header", [b"RIFF\xff\xff\xff\xffWAVE", b"FORM\x7f\xff\xff\xffAIFF", b"fLaC"])
+def test_zeros_behind_a_header_are_soon_given_up(tmp_path: Path, header: bytes) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(header)
+    os.truncate(path, 2_000_000_000)
+    assert tags_of(path) == dict.fromkeys(TAGS)
+
+
+def test_boxes_within_boxes_without_end_cost_the_tags_at_most(tmp_path: Path) -> None:
+    path = tmp_path / "a.m4a"
+    boxes = b"".join(struct.pack(">I", 8 * depth) + b"moov" for depth in range(20_000, 0, -1))
+    path.write_bytes(b"\0\0\0\x10ftypM4A \0\0\0\0" + boxes)
+    assert tags_of(path) == dict.fromkeys(TAGS)
 
 
 def test_text_is_one_line_of_valid_utf_8() -> None:
