@@ -168,11 +168,13 @@ def _verify(options: argparse.Namespace) -> int:
     from audiocur.progress import ConsoleProgress
     from audiocur.show import show_repaired, show_verified
 
+    if options.words and not options.repair:
+        raise UserError(f"{options.words[0]}: expected --repair, which alone runs anything")
     console = _console()
     store = _run_store(options)
     with ConsoleProgress(console).shown() as progress:
         found = verify(store, lambda done, total: progress.tell(f"{done:,} of {total:,} parts checked"))
-    show_verified(console, store, found)
+    show_verified(console, store, found, repairing=options.repair)
     if not options.repair or not found.findings:
         return 1 if found.findings else 0
     from audiocur.config import job_of_run

@@ -98,12 +98,18 @@ class Job:
         return {
             "fingerprint": fingerprint(recipe),
             **recipe,
-            "source": describe(self.source),
+            "source": _at_home(describe(self.source)),
             "output": {"path": str(self.output)},
             "engine": describe(self.engine),
             "placement": {name: _untargeted(where) for name, where in self.pipeline.placements.items()},
             "limits": _untargeted(self.limits),
         }
+
+
+def _at_home(source: dict[str, Any]) -> dict[str, Any]:
+    """A source as it is described, with a path that holds wherever the run is taken up again."""
+    path = source.get("path")
+    return source if path is None or is_url(path) else {**source, "path": str(Path(path).absolute())}
 
 
 def _untargeted(part: Any) -> dict[str, Any]:

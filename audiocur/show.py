@@ -93,7 +93,7 @@ def show_summary(console: Console, summary: Summary) -> None:
     console.print(Text(text), soft_wrap=True)
 
 
-def show_verified(console: Console, store: Store, found: Verified) -> None:
+def show_verified(console: Console, store: Store, found: Verified, *, repairing: bool) -> None:
     """Print what was checked, and a line for each thing that is wrong."""
     for finding in found.findings:
         console.print(Text(f"{finding.file}: {finding.problem}", style="red"), soft_wrap=True)
@@ -104,8 +104,9 @@ def show_verified(console: Console, store: Store, found: Verified) -> None:
         console.print("A run is at work there; only what it has committed was checked.", style="yellow")
     if found.findings:
         again = sum(finding.part is not None for finding in found.findings)
-        text = f"{count(len(found.findings), 'file')} wrong, {again} of them with work to be done again"
-        console.print(Text(f"{text}: audiocur verify {store} --repair", style="bold"), soft_wrap=True)
+        text = f"{count(len(found.findings), 'thing')} wrong, {again} of them with work to be done again"
+        hint = "" if repairing else f": audiocur verify {store} --repair"
+        console.print(Text(f"{text}{hint}", style="bold"), soft_wrap=True)
 
 
 def show_repaired(console: Console, repaired: Repaired) -> None:
@@ -114,7 +115,7 @@ def show_repaired(console: Console, repaired: Repaired) -> None:
         spans, seconds = repaired.summary.spans, repaired.summary.seconds
         console.print(f"Repaired: {count(spans, 'span')} done again, {hours(seconds)}.", highlight=False)
     for finding in repaired.left:
-        why = "left as it is, for a recording in it has changed or is gone"
+        why = "not mended: a recording in it has changed or is gone"
         console.print(Text(f"{finding.file}: {why}", style="red"), soft_wrap=True)
 
 

@@ -17,7 +17,7 @@ from audiocur.errors import RunError
 from audiocur.records import Clip, Span, Verdict
 from audiocur.schema import ledger_rows, shard_row
 from audiocur.storage.base import Store
-from audiocur.store.parts import FACTS, Part, Shard, SpanOutcome, outcomes, tallies
+from audiocur.store.parts import BLANK, FACTS, SEAL, Part, Shard, SpanOutcome, outcomes, sealed, tallies
 
 #: Columns of the ledger that a part's footer is made from.
 _TELLING = (
@@ -128,12 +128,12 @@ def write_part(
     names = hashlib.sha256("\n".join(sorted(span.span_id for span in settled)).encode()).hexdigest()[:20]
     name = f"ledger/part-{epoch:06d}-{names}.parquet"
     part = Part(name, 0, epoch, made or epoch, shard, tuple(replaces), settled, tallies(rows))
-    schema = table.schema.with_metadata({FACTS: part.facts()})
+    schema = table.schema.with_metadata({FACTS: part.facts(), SEAL: BLANK})
     # Spans lie in a row group of their own, so that who looks for them need not read the clips.
     is_span = pc.is_null(table["clip_id"])
     groups = [table.filter(is_span), table.filter(pc.invert(is_span))]
     _, data = _parquet(schema, groups, compression="zstd", write_page_checksum=True)
-    store.write(name, data)
+    store.write(name, sealed(bytes(data)))
     return replace(part, size_bytes=len(data))
 
 

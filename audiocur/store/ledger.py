@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from audiocur.errors import OutputError
 from audiocur.storage import open_store
 from audiocur.storage.base import Store
-from audiocur.store.parts import FACTS, Part, SpanOutcome
+from audiocur.store.parts import FACTS, SEAL, Part, SpanOutcome, is_sealed
 
 #: All parts in short, so that a start need not open each; a mere copy, that is left aside where it does not agree.
 INDEX = "ledger/index.jsonl.gz"
@@ -61,9 +61,7 @@ class Ledger:
         known = {name: part for name, part in there.items() if files.get(name) == part.size_bytes}
         new = [name for name in names if name not in known]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            known |= {
-                part.name: part for part in pool.map(lambda name: _read_part(store, name, files[name]), new) if part
-            }
+            known |= {part.name: part for part in pool.map(lambda name: _read_part(store, name), new) if part}
         held, void = _judge([known.get(name) or name for name in names], fence, files)
         known = {name: known[name] for name in names if name in known}
         return cls(store, fence[0], held, void, files, known, len(new) + (before.unindexed if before else 0))
@@ -171,6 +169,15 @@ def read_epoch(store: Store, name: str, *keys: str) -> dict[str, Any]:
     return said
 
 
+def part_in(data: bytes, name: str) -> Part | None:
+    """The part that a file holds; null if it is damaged, or none of ours."""
+    try:
+        metadata = pq.read_metadata(BytesIO(data)).metadata or {}
+        return Part.of(name, len(data), metadata[FACTS]) if is_sealed(data, metadata[SEAL]) else None
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError):  # what damaged bytes come to
+        return None
+
+
 def unfinished(name: str) -> bool:
     """Whether a file has the name of one that is still being written."""
     return name.rpartition("/")[2].startswith(".")
@@ -215,15 +222,11 @@ def _shorten(store: Store, name: str) -> None:
         store.write(name, json.dumps(said, indent=1).encode())
 
 
-def _read_part(store: Store, name: str, size: int) -> Part | None:
+def _read_part(store: Store, name: str) -> Part | None:
     try:
-        data = store.read(name)
+        return part_in(store.read(name), name)
     except FileNotFoundError:  # swept meanwhile
         return None
-    try:
-        return Part.of(name, size, (pq.read_metadata(BytesIO(data)).metadata or {})[FACTS])
-    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError):
-        return None  # damaged, or none of ours: what was in memory cannot fail for another reason
 
 
 def _read_index(store: Store, files: Mapping[str, int]) -> dict[str, Part]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,9 @@ from audiocur.records import span_id
 
 #: Under this key the schema metadata of a ledger part holds its facts.
 FACTS = b"audiocur"
+#: And under this one the hash of the whole file, worked out with `BLANK` in its place.
+SEAL = b"audiocur.sha256"
+BLANK = b"0" * 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,18 @@ class Part:
             tuple(SpanOutcome(*span) for span in said["spans"]),
             tuple(Tally(*tally) for tally in said["clips"]),
         )
+
+
+def sealed(data: bytes) -> bytes:
+    """A ledger part with its seal in it: what was written with `BLANK` there."""
+    at = data.rindex(BLANK)
+    return data[:at] + hashlib.sha256(data).hexdigest().encode() + data[at + len(BLANK) :]
+
+
+def is_sealed(data: bytes, seal: bytes) -> bool:
+    """Whether a ledger part is to the bit what it was when it was given its seal."""
+    head, found, tail = data.rpartition(seal)
+    return found == seal and hashlib.sha256(head + BLANK + tail).hexdigest().encode() == seal
 
 
 def outcomes(rows: Sequence[Mapping[str, Any]]) -> tuple[SpanOutcome, ...]:

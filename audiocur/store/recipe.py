@@ -76,6 +76,9 @@ def _flat(recipe: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
+_BEFORE_ITS_RECIPE = ("ledger/", "lease.json", ".lease.json.", ".recipe.yaml.")
+
+
 def check_claim(store: Store, recipe: Mapping[str, Any]) -> bool:
     """Whether the run directory holds a run of this recipe; False where it is new.
 
@@ -85,7 +88,8 @@ def check_claim(store: Store, recipe: Mapping[str, Any]) -> bool:
     try:
         there = yaml.safe_load(store.read("recipe.yaml"))
     except FileNotFoundError:
-        if any(not name.startswith(("ledger/", "lease.json")) for name in store.files()):
+        # A run that was killed before it wrote its recipe has left no more than these, or one of them unfinished.
+        if any(not name.startswith(_BEFORE_ITS_RECIPE) for name in store.files()):
             raise OutputError(
                 f"output.path={store}: expected a new or empty directory, or a run to go on with"
             ) from None

@@ -202,7 +202,7 @@ def ledger_part_flipped_in_a_value(output):
     path = output / part.name
     at = pq.read_metadata(path).row_group(1).column(0)
     flip(path, at.data_page_offset + at.total_compressed_size - 8)
-    return part.name, "cannot be read: "
+    return part.name, "cannot be read"
 
 
 def ledger_part_deleted(output):
@@ -246,34 +246,17 @@ def tiny(library, tmp_path) -> Path:
     return tmp_path / "tiny"
 
 
-def test_any_damage_to_the_rows_of_a_part_is_found(tiny):
-    """A flipped bit is found, or changes nothing of what is read: the headers of pages hold statistics besides."""
+def test_any_damage_to_a_part_is_found(tiny):
+    """Wherever a bit is flipped: values, page headers, statistics, schema, facts."""
     path = tiny / parts(tiny)[0].name
     good = path.read_bytes()
-    rows = pq.read_table(path).to_pylist()
-    footer = len(good) - 8 - int.from_bytes(good[-8:-4], "little")
-    rng, noticed = random.Random(0), 0
-    for _ in range(200):
+    rng = random.Random(0)
+    for at in [*range(8), *range(-8, 0), *(rng.randrange(len(good)) for _ in range(300))]:
         path.write_bytes(good)
-        flip(path, rng.randrange(4, footer), 1 << rng.randrange(8))
-        findings = found(tiny)
-        assert findings or pq.read_table(path).to_pylist() == rows
-        noticed += bool(findings)
-    assert noticed > 100
-
-
-def test_any_damage_to_what_a_footer_says_of_its_rows_is_found(tiny):
-    """Spans and clips are held against the rows, and the shard against its file."""
-    path = tiny / parts(tiny)[0].name
-    good = path.read_bytes()
-    facts = pq.read_metadata(path).metadata[b"audiocur"]
-    start = good.index(facts)
-    spans = start + facts.index(b'"spans"')
-    shard = start + facts.index(b'"shard"')
-    for at in [*range(shard, shard + 140), *range(spans, start + len(facts))]:
-        path.write_bytes(good)
-        flip(path, at)
-        assert found(tiny), facts[at - start - 10 : at - start + 10]
+        flip(path, at, 1 << rng.randrange(8))
+        assert found(tiny), at
+    path.write_bytes(good)
+    assert found(tiny) == []
 
 
 def test_damage_to_a_part_that_the_index_remembers_is_found(library, output):
@@ -435,7 +418,7 @@ def test_what_does_not_count_any_more_and_cannot_be_made_again_is_told(copied, o
     repaired = mend(copied, output)
     assert [finding.part for finding in repaired.left] == [part.name]
     assert found(output) == []
-    assert of(output, "song 2.wav").keys() <= {name for name in of(output, "song 2.wav") if name != part.name}
+    assert part.name not in of(output, "song 2.wav")
 
 
 @pytest.fixture
@@ -463,9 +446,10 @@ def test_the_command_says_what_is_wrong_and_mends_it(copied, tmp_path, audiocur)
     status, lines = audiocur("verify", "o")
     assert (status, len(lines)) == (1, 3)
     assert lines[0] == f"{part.shard.name}: its sha256 is not the one that its ledger part states"
-    assert lines[-1] == "1 file wrong, 1 of them with work to be done again: audiocur verify o --repair"
+    assert lines[-1] == "1 thing wrong, 1 of them with work to be done again: audiocur verify o --repair"
     status, again = audiocur("verify", "o", "--repair")
-    assert (status, again[:3]) == (0, lines)
+    assert (status, again[:2]) == (0, lines[:2])
+    assert again[2] == "1 thing wrong, 1 of them with work to be done again"
     assert again[-1].startswith(f"Repaired: {count(len(part.spans), 'span')} done again, ")
     assert content(tmp_path / "o") == whole
     assert audiocur("verify", "o", "--repair") == audiocur("verify", "o")
@@ -474,7 +458,7 @@ def test_the_command_says_what_is_wrong_and_mends_it(copied, tmp_path, audiocur)
         path.unlink()
     status, lines = audiocur("verify", "o", "--repair")
     assert status == 1
-    assert lines[-1].startswith(f"{part.shard.name}: left as it is")
+    assert lines[-1].startswith(f"{part.shard.name}: not mended")
 
 
 def test_a_pipeline_that_stores_nothing_is_sound(library, tmp_path):

@@ -219,12 +219,25 @@ def test_frames_of_version_2_are_read(tmp_path: Path) -> None:
     assert tags_of(path) == dict.fromkeys(TAGS) | {"title": "Café", "artist": "Ada", "genre": "Rock"}
 
 
-@pytest.mark.parametrize("header", [b"RIFF\xff\xff\xff\xffWAVE", b"FORM\x7f\xff\xff\xffAIFF", b"fLaC"])
-def test_zeros_behind_a_header_are_soon_given_up(tmp_path: Path, header: bytes) -> None:
-    path = tmp_path / "a.wav"
-    path.write_bytes(header)
-    os.truncate(path, 2_000_000_000)
-    assert tags_of(path) == dict.fromkeys(TAGS)
+def test_tags_behind_more_blocks_than_any_file_has_are_not_looked_for(tmp_path: Path) -> None:
+    path = recording(tmp_path / "a.flac")
+    media: Any = mutagen.File(path)
+    media["title"] = "Ada"
+    media.save()
+    data = path.read_bytes()
+    assert data[4:8] == b"\0\0\0\x22"
+    for blocks, title in ((10_000, "Ada"), (400_000, None)):
+        path.write_bytes(data[:42] + b"\1\0\0\0" * blocks + data[42:])
+        assert tags_of(path)["title"] == title
+
+
+def test_fields_behind_more_than_any_list_has_are_not_looked_for(tmp_path: Path) -> None:
+    path = recording(tmp_path / "a.wav")
+    data = path.read_bytes()
+    for fields, title in ((9_000, "Ada"), (11_000, None)):
+        body = b"INFO" + b"ISFT\0\0\0\0" * fields + b"INAM\4\0\0\0Ada\0"
+        path.write_bytes(data + b"LIST" + struct.pack("<I", len(body)) + body)
+        assert tags_of(path)["title"] == title
 
 
 def test_boxes_within_boxes_without_end_cost_the_tags_at_most(tmp_path: Path) -> None:
