@@ -60,15 +60,16 @@ def main() -> None:
         for what in ("without the index", "with it"):
             if what == "without the index":
                 (output / INDEX).unlink(missing_ok=True)
-            began = time.monotonic()
+            began, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
             done = subprocess.run(
                 [sys.executable, "-m", "audiocur", *words], capture_output=True, text=True, check=True
             )
             elapsed_s = time.monotonic() - began
             if "Nothing was missing" not in done.stdout:
                 sys.exit(f"expected that nothing was missing:\n{done.stdout}")
-            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-            print(f"resumed {what}: {elapsed_s:.1f} s, at most {peak / 2**20:,.0f} MiB so far")
+            now = resource.getrusage(resource.RUSAGE_CHILDREN)
+            cpu_s = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
+            print(f"resumed {what}: {elapsed_s:.1f} s ({cpu_s:.1f} CPU-s), at most {now.ru_maxrss / 1024:,.0f} MiB")
 
 
 def write_library(folder: Path, number: int) -> list[str]:
