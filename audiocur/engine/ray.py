@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     import ray.data
 
 
+#: Longer than any block takes, a slow model on a CPU included; a cluster that gives no sign for so long ends the run.
+_PATIENCE_S = 6 * 3600
+
+
 @dataclass(frozen=True)
 class RayEngine(Engine):
     """Runs stages as Ray Data operators, on a local instance or a cluster.
@@ -145,6 +149,7 @@ class RayEngine(Engine):
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
+        context.execution_no_progress_timeout_s = _PATIENCE_S
         context.target_max_block_size = None  # a block of spans is committed as it was packed
         context.max_errored_blocks = -1  # only a worker's death gets here; what it held is found missing and done again
         dataset: ray.data.Dataset = ray.data.from_arrow([_one_row(block) for block in blocks])
@@ -168,7 +173,7 @@ class RayEngine(Engine):
                         raise result
                     yielded = True
                     yield result
-        except ray.exceptions.RayError as error:
+        except (ray.exceptions.RayError, ray.data.exceptions.ExecutionTimeoutError) as error:
             raise RunError(f"Ray gave up: {str(error).strip().splitlines()[-1]}") from error
         finally:
             results.close()  # which ends what is still at work
