@@ -33,12 +33,21 @@ Measures = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Column:
-    """A column an op writes: its name, Arrow type, unit ("" where it has none) and meaning."""
+    """A column an op writes.
+
+    Attributes:
+        name: with its unit at the end, where it has one.
+        type: Arrow's.
+        unit: "" where it has none.
+        meaning: in a few words, with when it is null.
+        source: the standard or paper that defines it, "" where it is our own.
+    """
 
     name: str
     type: pa.DataType
     unit: str
     meaning: str
+    source: str = ""
 
 
 class Op:

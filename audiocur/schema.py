@@ -177,7 +177,9 @@ def shard_row(span: Span, clip: Clip) -> dict[str, Any]:
 
 
 def _field(column: Column) -> pa.Field:
-    return pa.field(column.name, column.type, metadata={"unit": column.unit, "meaning": column.meaning})
+    return pa.field(
+        column.name, column.type, metadata={"unit": column.unit, "meaning": column.meaning, "source": column.source}
+    )
 
 
 def _meta(field: pa.Field) -> pa.Field:
