@@ -35,8 +35,11 @@ OPUS_RATE_HZ = 48_000
 # and less than half the time of 8 for 1.6 % more.
 _FLAC_LEVEL = 4
 
-# libsndfile's Vorbis encoder keeps what it is given at once on the stack: a minute of it crashes the process.
+# libsndfile's Vorbis encoder keeps what it is given at once on the stack: a minute of it crashes the process. The
+# others take everything at once, which spares a tenth of FLAC's time.
 _BLOCK_SAMPLES = 4096
+
+_IN_BLOCKS = (Format.OGG, Format.OPUS)
 
 _BITS_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -73,8 +76,9 @@ def encode(audio: Audio, file_format: Format, *, bits: int = 16, quality: float 
         with soundfile.SoundFile(
             buffer, "w", audio.rate_hz, audio.channels, subtype, format=container, compression_level=level
         ) as file:
-            for at in range(0, audio.num_samples, _BLOCK_SAMPLES):
-                file.write(np.ascontiguousarray(samples[at : at + _BLOCK_SAMPLES]))
+            block = _BLOCK_SAMPLES if file_format in _IN_BLOCKS else max(1, audio.num_samples)
+            for at in range(0, audio.num_samples, block):
+                file.write(np.ascontiguousarray(samples[at : at + block]))
     except soundfile.LibsndfileError as error:
         raise RowError(
             f"{file_format} cannot hold {audio.channels} channels at {audio.rate_hz} Hz: {error.error_string}"
@@ -98,9 +102,13 @@ def _integers(audio: Audio, bits: int) -> NDArray[np.integer]:
     full_scale = 2 ** (bits - 1)
     out = np.empty((audio.num_samples, audio.channels), dtype)
     for at in range(0, audio.num_samples, _BLOCK_SAMPLES):
-        scaled = np.rint(audio.samples[:, at : at + _BLOCK_SAMPLES] * np.float32(full_scale))
-        np.clip(scaled, -full_scale, full_scale - 1, out=scaled)
-        out[at : at + _BLOCK_SAMPLES] = scaled.T
+        scaled = audio.samples[:, at : at + _BLOCK_SAMPLES] * np.float32(full_scale)
+        np.rint(scaled, out=scaled)
+        np.minimum(scaled, full_scale - 1, out=scaled)  # the two are quicker than np.clip
+        np.maximum(scaled, -full_scale, out=scaled)
+        # One channel after the other: to turn and convert at once takes twice as long.
+        for channel, values in enumerate(scaled.astype(dtype)):
+            out[at : at + _BLOCK_SAMPLES, channel] = values
     if bits == 24:
         out <<= 8  # libsndfile takes the upper bits of 32
     return out

@@ -39,9 +39,9 @@ class _VorbisCounter:
         self._previous: int | None = None
 
     def __call__(self, packet: Any) -> int | None:
-        head = memoryview(packet)[:1]
-        mode = head[0] >> 1 & self._mode_mask if len(head) else len(self._sizes)
-        if mode >= len(self._sizes) or head[0] & 1:
+        first = memoryview(packet)[0] if packet.size else 1
+        mode = first >> 1 & self._mode_mask
+        if first & 1 or mode >= len(self._sizes):
             return None
         previous, self._previous = self._previous, self._sizes[mode]
         return None if previous is None else (previous + self._previous) // 4

@@ -64,7 +64,9 @@ class StreamReader:
         self.rate_hz, self.channels, self.codec = context.rate, context.channels, context.codec.canonical_name
         self._skip = skip
         self._packets = self._demux()
-        stamps_count_samples = self._stream.time_base == Fraction(1, self.rate_hz or 1)
+        tick = self._stream.time_base
+        self._tick_s = None if tick is None else float(tick)  # asked for anew, it costs as much as a tenth of decoding
+        stamps_count_samples = tick == Fraction(1, self.rate_hz or 1)
         # Each frame of FLAC says where it belongs, so that what follows damage keeps its place.
         self._placed = demuxer == "flac" and stamps_count_samples
         self._count = _duration if self._placed else packet_counter(self.codec, context.extradata)
@@ -186,29 +188,30 @@ class StreamReader:
 
     def _check_stamp(self, packet: Packet[AudioStream], max_gap_s: float) -> None:
         """Libav drops broken pages and frames without a word; the time stamps show the splice."""
-        if packet.pts is None or packet.duration is None or self._stream.time_base is None:
+        stamp, duration, tick_s = packet.pts, packet.duration, self._tick_s
+        if stamp is None or duration is None or tick_s is None:
             self._next_stamp = None if self._coarse else self._next_stamp
             return
-        tick_s = float(self._stream.time_base)
-        gap_s = 0.0 if self._next_stamp is None else (packet.pts - self._next_stamp) * tick_s
+        gap_s = 0.0 if self._next_stamp is None else (stamp - self._next_stamp) * tick_s
         if gap_s < -max_gap_s and not self._coarse:
             raise RowError(f"another stream begins at {self._at(self._position)} (chained): split the file")
         if self._coarse:
-            max_gap_s = max(max_gap_s, 1.5 * packet.duration * tick_s)
+            max_gap_s = max(max_gap_s, 1.5 * duration * tick_s)
         if gap_s > max_gap_s and self._matters(self._position):
             raise RowError(f"damaged at {self._at(self._position)}: {gap_s:.2f} s are missing")
         if self._placed and self._next_stamp is not None:
-            self._position += packet.pts - self._next_stamp
-        self._next_stamp = packet.pts + packet.duration
+            self._position += stamp - self._next_stamp
+        self._next_stamp = stamp + duration
 
     def _decode(self, packet: Packet[AudioStream], length: int | None) -> list[AudioFrame]:
         try:
             frames = packet.decode()
-            refused = self._placed and sum(frame.samples for frame in frames) != (length or 0)
+            num_samples = sum([frame.samples for frame in frames])
+            refused = self._placed and num_samples != (length or 0)
         except av.FFmpegError as error:
             if _is_of_the_system(error):
                 raise
-            frames, refused = [], True
+            frames, num_samples, refused = [], 0, True
         if refused:
             # Junk before the first frame and a cut last one are common and harmless; between frames, sound is lost.
             begun = self._begun or self._placed
@@ -223,11 +226,14 @@ class StreamReader:
             self._position += length
             return []
         if frames:
-            self._check_frames(frames, packet, length)
+            self._check_frames(frames)
+            as_counted = length in (None, num_samples) or not self._begun or packet.has_sidedata("skip_samples")
+            if self._skip and not as_counted:
+                raise UncountableError
             self._begun = True
         return frames
 
-    def _check_frames(self, frames: list[AudioFrame], packet: Packet[AudioStream], length: int | None) -> None:
+    def _check_frames(self, frames: list[AudioFrame]) -> None:
         if not self._begun:
             self.rate_hz, self.channels = frames[0].sample_rate, frames[0].layout.nb_channels
         for frame in frames:
@@ -238,10 +244,6 @@ class StreamReader:
         if self._damaged_at is not None and self._matters(self._damaged_at):
             raise RowError(f"damaged at {self._at(self._damaged_at)}: the {self.codec} decoder refuses the data")
         self._damaged_at = None
-        num_samples = sum(frame.samples for frame in frames)
-        as_counted = length in (None, num_samples) or not self._begun or packet.has_sidedata("skip_samples")
-        if self._skip and not as_counted:
-            raise UncountableError
 
     def _refuse_change(self, what: str) -> None:
         raise RowError(f"its {what} at {self._at(self._position)}")
@@ -263,7 +265,7 @@ def _copy(frame: AudioFrame, offset: int, out: Samples) -> None:
     end = offset + out.shape[1]
     if frame.format.name == "fltp":
         for channel, plane in zip(out, frame.planes, strict=True):
-            channel[:] = np.frombuffer(memoryview(plane), np.float32, end)[offset:]
+            channel[:] = np.frombuffer(plane, np.float32, end)[offset:]
         return
     raw: NDArray[Any]
     if frame.format.name in ("s64", "s64p"):  # numpy knows these, PyAV does not
