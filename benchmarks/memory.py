@@ -18,19 +18,17 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import signal
-import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
 import numpy as np
 import soundfile
+from processes import pids, run
 
 from audiocur.engine.cores import cores
 from audiocur.planning import BLOCKS_PER_WORKER, LONGEST_BLOCK_S
@@ -102,23 +100,11 @@ class Peak:
 
 def measure(folder: Path, words: list[str]) -> Peak:
     """Run music_gen over a folder, and watch it."""
-    peak, began = Peak(), time.monotonic()
-    with tempfile.TemporaryDirectory(dir=folder.parent) as output, tempfile.TemporaryFile() as printed:
+    peak = Peak()
+    with tempfile.TemporaryDirectory(dir=folder.parent) as output:
         places = [f"source.path={folder}", f"output.path={output}/run"]
         command = [sys.executable, "-m", "audiocur", "recipe=music_gen", *places, *words]
-        process = subprocess.Popen(command, stdout=printed, stderr=printed, start_new_session=True)
-        try:
-            while process.poll() is None:
-                sample(process.pid, peak)
-                time.sleep(INTERVAL_S)
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                process.wait()
-        if process.returncode:
-            printed.seek(0)
-            sys.exit(f"{' '.join(command)} ended with {process.returncode}: {printed.read().decode()}")
-    peak.elapsed_s = time.monotonic() - began
+        peak.elapsed_s = run([command], lambda session: sample(session, peak), INTERVAL_S).wall_s
     return peak
 
 
@@ -139,17 +125,6 @@ def sample(session: int, peak: Peak) -> None:
     parts["object store"] = store
     if sum(parts.values()) > peak.total:
         peak.parts, peak.workers = dict(parts), workers
-
-
-def pids(session: int) -> Iterator[int]:
-    """Every process of a session: Ray gives its own a process group, and none a session."""
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            behind_name = path.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(behind_name[3]) == session:
-            yield int(path.parent.name)
 
 
 def kind_of(pid: int, session: int) -> str:

@@ -1,52 +1,130 @@
-"""The main job, Ray's start-up included, beside another script, in turn and in one sitting: wall times and their ratio.
+"""The main job, Ray's start-up included, beside its floor, a script written by hand, and bare processes without Ray.
 
-usage: python benchmarks/run.py FOLDER [--beside SCRIPT.py] [--times N] [key=value ...]
+usage: python benchmarks/run.py FOLDER [--hours H ...] [--times N] [--beside SCRIPT.py] [--bare] [key=value ...]
 
-SCRIPT.py is called as `SCRIPT.py FOLDER OUT_FOLDER WORKERS`, with as many workers as there are cores.
+`audiocur` is `recipe=music_gen` with a worker a core; `floor` the same with nothing measured: decode, VAD, segment,
+FLAC, Parquet. SCRIPT.py is called as `SCRIPT.py FOLDER OUT WORKERS`. `--bare` runs `engine=local source.shard=i/N` in
+as many processes. With `--hours`, each experiment is done at each length, over links to the same files, as many as it
+takes; two lengths show what Ray costs beyond its start-up, and whether cost grows with the hours alone. All of a turn
+is run one after the other in one sitting, and medians of the turns are shown: the machine's mood drops out of ratios.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import soundfile
+from processes import Took, run
+from rich.console import Console
+from rich.table import Table
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+FLOOR = ("pipeline=[decode,vad,segment,encode]", "keep.speech.max=")
+Results = dict[str, list[Took]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder")
+    parser.add_argument("folder", type=Path)
     parser.add_argument("words", nargs="*", help="key=value for audiocur")
-    parser.add_argument("--beside", help="a script to be held against")
+    parser.add_argument("--hours", type=float, nargs="+", help="lengths of the corpus; default: what is there")
     parser.add_argument("--times", type=int, default=3)
-    options = parser.parse_args()
+    parser.add_argument("--beside", help="a script to be held against")
+    parser.add_argument("--bare", action="store_true", help="as many processes without Ray")
+    parser.add_argument("--no-floor", action="store_true", help="leave out the floor")
+    options = parser.parse_intermixed_args()
+    files = [path for path in sorted(options.folder.rglob("*")) if path.suffix in SUFFIXES]
+    seconds = {path: soundfile.info(str(path)).duration for path in files}
+    there = sum(seconds.values()) / 3600
+    measured: dict[float, Results] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for hours in options.hours or [there]:
+            folder = Path(scratch) / f"{hours:g}h"
+            linked = link(seconds, folder, hours)
+            measured[linked] = results = defaultdict(list)
+            for turn in range(options.times):
+                for name, commands in experiments(options, folder).items():
+                    with tempfile.TemporaryDirectory(dir=scratch) as output:
+                        took = run(commands(Path(output)))
+                    results[name].append(took)
+                    print(f"{linked:.2f} h, turn {turn + 1}: {name}: {took.wall_s:.1f} s, {took.cpu_s:.1f} CPU-s")
+                    sys.stdout.flush()
+    show(measured)
+
+
+def experiments(options: argparse.Namespace, folder: Path) -> dict[str, Callable[[Path], Sequence[Sequence[str]]]]:
+    """By name, the commands to run side by side for an output folder."""
     cores = len(os.sched_getaffinity(0))
-    ours, theirs = [], []
-    for turn in range(options.times):
-        with tempfile.TemporaryDirectory() as scratch:
-            run = [f"source.path={options.folder}", f"output.path={Path(scratch) / 'run'}", f"engine.cpus={cores}"]
-            ours.append(wall_s([sys.executable, "-m", "audiocur", "recipe=music_gen", *run, *options.words]))
-            print(f"turn {turn + 1}: audiocur {ours[-1]:.1f} s", end="", flush=True)
-            if options.beside:
-                beside = [sys.executable, options.beside, options.folder, str(Path(scratch) / "beside"), str(cores)]
-                theirs.append(wall_s(beside))
-                print(f", beside it {theirs[-1]:.1f} s, ratio {theirs[-1] / ours[-1]:.2f}", end="")
-            print()
-    print(f"median: audiocur {statistics.median(ours):.1f} s", end="")
-    if theirs:
-        ratio = statistics.median(other / mine for other, mine in zip(theirs, ours, strict=True))
-        print(f", beside it {statistics.median(theirs):.1f} s, {ratio:.2f} times as fast", end="")
-    print()
+    run_it = [sys.executable, "-m", "audiocur", "recipe=music_gen", f"source.path={folder}"]
+    every = [*options.words, f"engine.cpus={cores}"]
+    shards = [f"source.shard={i}/{cores}" for i in range(cores)]
+    found: dict[str, Callable[[Path], Sequence[Sequence[str]]]] = {
+        "audiocur": lambda out: [[*run_it, f"output.path={out}/run", *every]]
+    }
+    if not options.no_floor:
+        found["floor"] = lambda out: [[*run_it, f"output.path={out}/run", *every, *FLOOR]]
+    if options.bare:
+        found["bare"] = lambda out: [
+            [*run_it, f"output.path={out}/{i}", *options.words, "engine=local", shard] for i, shard in enumerate(shards)
+        ]
+    if options.beside:
+        found["beside"] = lambda out: [[sys.executable, options.beside, str(folder), str(out), str(cores)]]
+    return found
 
 
-def wall_s(command: list[str]) -> float:
-    began = time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.monotonic() - began
+def link(seconds: dict[Path, float], folder: Path, hours: float) -> float:
+    """Fill a folder with links to the recordings, over and over, up to so many hours; returns what they come to."""
+    total, copy = 0.0, 0
+    while total / 3600 < hours - 1e-6:
+        (folder / f"{copy:03}").mkdir(parents=True)
+        for path, length_s in seconds.items():
+            if total / 3600 >= hours - 1e-6:
+                break
+            (folder / f"{copy:03}" / path.name).symlink_to(path.resolve())
+            total += length_s
+        copy += 1
+    return total / 3600
+
+
+def show(measured: dict[float, Results]) -> None:
+    wall = {
+        h: {name: statistics.median(t.wall_s for t in took) for name, took in r.items()} for h, r in measured.items()
+    }
+    cpu = {
+        h: {name: statistics.median(t.cpu_s for t in took) / h for name, took in r.items()} for h, r in measured.items()
+    }
+    table = Table("hours of audio", title="medians")
+    for heading in ("experiment", "wall, s", "× real time", "CPU-s an hour", "its wall time over audiocur's"):
+        table.add_column(heading, justify="right")
+    for hours, results in measured.items():
+        for name in results:
+            pairs = zip(results[name], results["audiocur"], strict=True)
+            ratio = statistics.median(theirs.wall_s / ours.wall_s for theirs, ours in pairs)
+            speed = 3600 * hours / wall[hours][name]
+            cells = (f"{wall[hours][name]:.1f}", f"{speed:,.0f}", f"{cpu[hours][name]:.1f}", f"{ratio:.2f}")
+            table.add_row(f"{hours:.2f}", name, *cells)
+        table.add_section()
+    console = Console(width=120)
+    console.print(table)
+    for first, last in itertools.pairwise(sorted(measured)):
+        further, taken = last - first, {}
+        for name in measured[first]:
+            cpu_s = (cpu[last][name] * last - cpu[first][name] * first) / further
+            taken[name] = (wall[last][name] - wall[first][name]) / further
+            says = f"each further hour costs {name} {cpu_s:.1f} CPU-s and {taken[name]:.1f} s"
+            console.print(f"from {first:.1f} to {last:.1f} h, start-up aside: {says}")
+        if "bare" in taken:
+            console.print(
+                f"there engine=ray takes {taken['audiocur'] / taken['bare']:.2f} times as long as bare processes"
+            )
 
 
 if __name__ == "__main__":
