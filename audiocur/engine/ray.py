@@ -152,6 +152,8 @@ class RayEngine(Engine):
         context.execution_no_progress_timeout_s = _PATIENCE_S
         context.target_max_block_size = None  # a block of spans is committed as it was packed
         context.max_errored_blocks = -1  # only a worker's death gets here; what it held is found missing and done again
+        if not careful:
+            self._warm_up(stages[0], len(blocks))
         dataset: ray.data.Dataset = ray.data.from_arrow([_one_row(block) for block in blocks])
         for stage in stages:
             work = Work(stage, committer if stage.final else None, careful)
@@ -179,6 +181,15 @@ class RayEngine(Engine):
             results.close()  # which ends what is still at work
         if not yielded:
             _check_workers(stages)
+
+    def _warm_up(self, stage: Stage, blocks: int) -> None:
+        """Have workers load the ops while Ray Data gets itself ready: each of the two takes seconds."""
+        import ray
+
+        if stage.placement.via is Via.task:
+            load = ray.remote(_loaded).options(num_cpus=stage.placement.cpus, max_retries=0)
+            for _ in range(min(self.workers, blocks)):
+                load.remote((stage,))  # whatever comes of it: a worker that cannot load them is met with again
 
     def _add(self, dataset: ray.data.Dataset, work: Work, blocks: int) -> ray.data.Dataset:
         import ray.data

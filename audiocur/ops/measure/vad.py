@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnxruntime
 import pyarrow as pa
-import scipy.fft
+import scipy
 
 from audiocur.audio import VOICE_RATE_HZ, Samples
 from audiocur.errors import RowError, require
@@ -78,11 +78,13 @@ class Vad(SpanOp):
 
 
 @cache
-def _session() -> onnxruntime.InferenceSession:
+def _session() -> Any:
     """Silero's weights, one session a process; they lie here because their package brings torch, 4.7 GB, along.
 
     benchmarks/vad_model.py made the file: it begins at the spectra, and is several times as quick as Silero's own.
     """
+    import onnxruntime  # only workers need it
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     path = Path(__file__).parent / "data/silero_vad_16k_spectra.onnx"
