@@ -16,6 +16,7 @@ Samples = NDArray[np.float32]
 
 VOICE_RATE_HZ = 16_000
 _RESAMPLING_BLOCK = 1 << 16
+GROUP_S = 0.5  # of frames averaged, so that noise is smooth
 DC_BINS = 2  # of a spectrogram: over these a Hann window spreads a DC offset
 
 
@@ -52,6 +53,19 @@ class Spectrogram:
         # A Hann window spreads a sine of amplitude 1 over three bins, of power 1/4, 1 and 1/4.
         mean_square: Samples = self.power[DC_BINS:].sum(axis=0) / np.float32(3.0)
         return mean_square
+
+    @cached_property
+    def group_power(self) -> Samples | None:
+        """Mean power of half-second groups of the clear frames, shape (bins, groups); None if there are none."""
+        power = self.power[:, self.clear]
+        frames = power.shape[1]
+        if not frames:
+            return None
+        groups = max(1, round(frames / (GROUP_S * self.frame_rate_hz)))
+        starts = np.arange(groups) * frames // groups
+        sums = np.add.reduceat(power, starts, axis=1)
+        means: Samples = sums / np.diff(np.append(starts, frames)).astype(np.float32)
+        return means
 
     @property
     def clear(self) -> slice:
@@ -122,7 +136,8 @@ class Audio:
         for at in range(0, max(1, self.num_samples), _RESAMPLING_BLOCK):
             end = at + _RESAMPLING_BLOCK
             resampled.append(stream.resample_chunk(_mono(self.samples[:, at:end]), last=end >= self.num_samples))
-        return np.concatenate(resampled)
+        whole: Samples = np.concatenate(resampled)
+        return whole
 
     @cached_property
     def levels(self) -> Levels:

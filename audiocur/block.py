@@ -8,7 +8,7 @@ from audiocur.isolation import Death, run_isolated
 from audiocur.op import ModelOp
 from audiocur.pipeline import Stage
 from audiocur.records import Span
-from audiocur.stage import run_stage
+from audiocur.stage import one_thread, run_stage
 from audiocur.store.commit import Committed, Committer
 
 #: What is stored of a block is committed when it is more than this, and let go: a block is packed by guesses of how
@@ -30,8 +30,9 @@ def work_through(
     """
     deaths: list[Span | Death | Committed] = [row for row in rows if isinstance(row, Death)]
     spans = [row for row in rows if isinstance(row, Span)]
-    done = run_isolated(stage, spans) if careful else _run(stage, spans, watchdog=watchdog)
-    return [*deaths, *(_committed(done, committer) if committer else done)]
+    with one_thread():
+        done = run_isolated(stage, spans) if careful else _run(stage, spans, watchdog=watchdog)
+        return [*deaths, *(_committed(done, committer) if committer else done)]
 
 
 def _run(stage: Stage, spans: Sequence[Span], *, watchdog: bool) -> Iterator[Span]:

@@ -27,7 +27,7 @@ import cloudpickle
 from audiocur.errors import RunError
 from audiocur.pipeline import Stage
 from audiocur.records import Span
-from audiocur.stage import load_models, run_stage
+from audiocur.stage import load_models, one_thread, run_stage
 
 #: What the child says before its first span: the models are loaded.
 _READY = "ready"
@@ -147,10 +147,11 @@ def answer() -> None:
         load_models(stage)
         pickle.dump(_READY, stream)
         stream.flush()
-        for span in spans:
-            run_stage(stage, [span], watchdog=True)
-            pickle.dump(span, stream)
-            stream.flush()
+        with one_thread():
+            for span in spans:
+                run_stage(stage, [span], watchdog=True)
+                pickle.dump(span, stream)
+                stream.flush()
     except RunError as error:
         pickle.dump(_READY, stream)
         pickle.dump(error, stream)

@@ -9,11 +9,12 @@ import faulthandler
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from audiocur.errors import RowError, RunError
 from audiocur.op import ClipOp, Decoder, Encoder, Measures, ModelOp, Op, SpanOp
@@ -26,6 +27,12 @@ from audiocur.schema import value_of
 _WAITS_S = (0.2, 1.0, 4.0)
 
 _models: dict[str, Any] = {}
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """A core a worker: threads of BLAS would fight over it, and products of matrices differ with their number."""
+    limits: AbstractContextManager[object] = threadpool_limits(limits=1)
+    return limits
 
 
 def run_stage(stage: Stage, spans: Sequence[Span], *, watchdog: bool = False) -> None:

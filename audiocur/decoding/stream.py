@@ -265,7 +265,7 @@ def _copy(frame: AudioFrame, offset: int, out: Samples) -> None:
     end = offset + out.shape[1]
     if frame.format.name == "fltp":
         for channel, plane in zip(out, frame.planes, strict=True):
-            channel[:] = np.frombuffer(plane, np.float32, end)[offset:]
+            channel[:] = np.frombuffer(memoryview(plane), np.float32, end)[offset:]
         return
     raw: NDArray[Any]
     if frame.format.name in ("s64", "s64p"):  # numpy knows these, PyAV does not
