@@ -1,0 +1,1 @@
+"""Rendered material with a known truth, for `accuracy.py`."""
