@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import scipy.fft
+import scipy
 from numpy.typing import NDArray
 
 from audiocur.audio import Samples, Spectrogram

@@ -1,43 +1,56 @@
-"""Silence: how much of a clip is too quiet to hear."""
+"""Silence: how much of a clip is too quiet to hear, and how much of that lies at its ends."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from audiocur.audio import Samples
-from audiocur.dsp.levels import frame_edges
+from audiocur.dsp.levels import Levels
 
 
-def silence_ratio(
-    samples: Samples, rate_hz: int, *, threshold_dbfs: float = -60.0, frame_s: float = 0.02
-) -> float | None:
-    """Share of the time in frames whose level lies under a threshold in every channel.
+class Silence(NamedTuple):
+    """What `silence` found; see there."""
+
+    ratio: float | None
+    leading_s: float | None
+    trailing_s: float | None
+
+
+def silence(levels: Levels, *, threshold_dbfs: float = -60.0) -> Silence:
+    """Share of the time in frames of 20 ms whose level lies under a threshold in every channel, and that at the ends.
 
     In curation: drops clips that are mostly pause, gap or fade. Levels are RMS re full scale (a full-scale sine reads
     −3 dBFS), with the clip's DC offset taken off first. The threshold is absolute, so it is wrong where the noise of an
     old recording is louder than the threshold (pauses do not count) and where quiet music lies under it.
 
     Args:
-        samples: shape (channels, samples), full scale 1.
-        rate_hz: sampling rate.
+        levels: of the clip.
         threshold_dbfs: RMS level under which a frame is silent.
-        frame_s: length of a frame, seconds.
 
     Returns:
-        0 to 1; None for no samples.
+        ratio: 0 to 1.
+        leading_s: seconds before the first frame that is not silent, exact to a frame; the clip's length where all are.
+        trailing_s: seconds after the last one. All None for no samples.
 
+    Source: our own.
+
+    >>> from audiocur.dsp.levels import levels
     >>> noise = np.where(np.arange(40_000) < 8_000, 0.0, np.tile([0.5, -0.5], 20_000)).astype(np.float32)
-    >>> silence_ratio(noise[None], 40_000)
-    0.2
+    >>> silence(levels(noise[None], 40_000))
+    Silence(ratio=0.2, leading_s=0.2, trailing_s=0.0)
     """
-    if not samples.size:
-        return None
-    edges = frame_edges(samples.shape[1], frame_s, rate_hz)
-    lengths = np.diff(edges)
-    threshold = 10.0 ** (threshold_dbfs / 10.0)
-    silent = np.ones(len(lengths), bool)
-    for channel in samples:
-        centred = channel - channel.mean(dtype=np.float64).astype(np.float32)
-        np.square(centred, out=centred)
-        silent &= np.add.reduceat(centred, edges[:-1]) / lengths < threshold
-    return float(lengths[silent].sum() / samples.shape[1])
+    if not levels.num_samples:
+        return Silence(None, None, None)
+    pairs = np.arange(0, levels.power.shape[1], 2)  # 20 ms hold a whole period, or half of one, of the lowest tones
+    lengths = np.add.reduceat(levels.lengths, pairs)
+    energy = np.add.reduceat(levels.power * levels.lengths, pairs, axis=1)
+    heard = (energy >= 10.0 ** (threshold_dbfs / 10.0) * lengths).any(axis=0)
+    ratio = float(lengths[~heard].sum() / levels.num_samples)
+    first = int(heard.argmax()) if heard.any() else len(heard)
+    last = len(heard) - int(heard[::-1].argmax()) if heard.any() else 0
+    return Silence(ratio, _seconds(lengths[:first], levels), _seconds(lengths[last:], levels))
+
+
+def _seconds(lengths: np.ndarray, levels: Levels) -> float:
+    return float(lengths.sum() / levels.rate_hz)

@@ -20,4 +20,4 @@ class Dc(ClipOp):
     writes = (Column("dc_offset", pa.float32(), "", "largest distance of a channel's mean from zero, full scale 1"),)
 
     def measure(self, clip: Clip) -> Measures:
-        return {"dc_offset": dc_offset(clip.audio.samples)}
+        return {"dc_offset": dc_offset(clip.audio.levels)}

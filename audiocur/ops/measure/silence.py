@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from audiocur.dsp.silence import silence_ratio
+from audiocur.dsp.silence import silence
 from audiocur.errors import require
 from audiocur.op import ClipOp, Column, Measures
 from audiocur.records import Clip
@@ -14,20 +14,25 @@ from audiocur.records import Clip
 
 @dataclass(frozen=True, kw_only=True)
 class Silence(ClipOp):
-    """Share of a clip that is too quiet to hear."""
+    """How much of a clip is too quiet to hear, in all and at its ends."""
 
     name = "silence"
 
     threshold_dbfs: float = -60.0
-    frame_s: float = 0.02
 
-    writes = (Column("silence_ratio", pa.float32(), "ratio", "share of the clip in frames under the threshold"),)
+    writes = (
+        Column("silence_ratio", pa.float32(), "ratio", "share of the clip in frames under the threshold"),
+        Column("leading_silence_s", pa.float32(), "s", "silence at the start, the clip's length where all is silent"),
+        Column("trailing_silence_s", pa.float32(), "s", "silence at the end, the clip's length where all is silent"),
+    )
 
     def __post_init__(self) -> None:
         require(-120 <= self.threshold_dbfs < 0, "threshold_dbfs", self.threshold_dbfs, "dBFS RMS, -120 to 0")
-        require(0.01 <= self.frame_s <= 0.05, "frame_s", self.frame_s, "seconds, 0.01 to 0.05")
 
     def measure(self, clip: Clip) -> Measures:
-        audio = clip.audio
-        ratio = silence_ratio(audio.samples, audio.rate_hz, threshold_dbfs=self.threshold_dbfs, frame_s=self.frame_s)
-        return {"silence_ratio": ratio}
+        found = silence(clip.audio.levels, threshold_dbfs=self.threshold_dbfs)
+        return {
+            "silence_ratio": found.ratio,
+            "leading_silence_s": found.leading_s,
+            "trailing_silence_s": found.trailing_s,
+        }
