@@ -226,13 +226,28 @@ def load_yaml(path: Path, *, resolve: bool = True) -> dict[str, Any]:
         ConfigError: it cannot be read, is no YAML, or a text or list instead.
     """
     try:
-        with path.open(encoding="utf-8") as file:
-            # OmegaConf makes a key of a plain text.
-            if not isinstance(yaml.safe_load(file), dict | NoneType):
-                raise ConfigError(f"{path}: expected keys and values")
-        loaded: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=resolve)
+        text = path.read_text(encoding="utf-8")
+        # OmegaConf makes a key of a plain text.
+        if not isinstance(yaml.safe_load(text), dict | NoneType):
+            raise ConfigError(f"{path}: expected keys and values")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _name_nulls(node)
+        said = OmegaConf.create(str(yaml.serialize(node))) if node else OmegaConf.create()
+        loaded: Any = OmegaConf.to_container(said, resolve=resolve)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     return {str(key): value for key, value in loaded.items()}
+
+
+def _name_nulls(node: yaml.Node | None) -> None:
+    """A keep rule says `null: keep`, and YAML would take that key for nothing at all."""
+    if isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _name_nulls(value)
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == "null":
+                key.tag = "tag:yaml.org,2002:str"
+            _name_nulls(value)

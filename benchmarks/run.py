@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
-FLOOR = ("pipeline=[decode,vad,segment,encode]", "keep.speech.max=")
+FLOOR = ("pipeline=[decode,vad,segment,encode]",)
 Results = dict[str, list[Took]]
 
 

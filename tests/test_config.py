@@ -93,7 +93,7 @@ def test_the_pipeline_can_be_shortened(typed):
         ("vad.threshold=", r"vad.threshold=: expected a number"),
         ("vad.threshold=1.5", r"vad.threshold=1.5: expected a probability"),
         ("vad=0.5", r"vad=0.5: expected vad.<parameter>=<value>"),
-        ("segment=phrases", r"segment=phrases: expected one of phrase, voiced, whole, window"),
+        ("segment=phrases", r"segment=phrases: expected one of beat, phrase, voiced, whole, window"),
         ("segment.length_s=3", r"segment.length_s=3: unknown key"),
         ("recipe=music", r"recipe=music: expected a YAML file, or one of debug, music_gen"),
         ("pipeline=[decode,vda]", r"pipeline: vda is no op; did you mean vad\?"),

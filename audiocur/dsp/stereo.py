@@ -10,9 +10,7 @@ import numpy as np
 from audiocur.audio import Samples
 from audiocur.dsp.levels import NOTHING, Levels
 
-_CLOSE = (
-    0.99  # correlation from which the difference is taken sample by sample: as a difference of powers it is rounded
-)
+_CLOSE = 0.99  # correlation from which the difference is taken sample by sample, for as one of powers it is rounded
 _BLOCK = 65_536
 
 

@@ -16,7 +16,7 @@ PLAIN = {
     "tempo_confidence": 0.6,
     "key": "A minor",
     "key_confidence": 0.9,
-    "stereo_correlation": 0.4,
+    "stereo_image": "stereo",
     "side_mid_ratio_db": -4.0,
     "spectral_centroid_hz": 900.0,
 }
@@ -41,8 +41,8 @@ def test_a_plain_clip():
         ({"loudness_lufs": -35.0}, "quiet"),
         ({"loudness_lufs": -8.0}, "loud"),
         ({"voiced_ratio": 0.8}, "voice"),
-        ({"stereo_correlation": 1.0, "side_mid_ratio_db": -100.0}, "mono"),
-        ({"stereo_correlation": None, "side_mid_ratio_db": None}, "mono"),
+        ({"stereo_image": "dual mono", "side_mid_ratio_db": -100.0}, "mono"),
+        ({"stereo_image": None, "side_mid_ratio_db": None}, "mono"),
     ],
 )
 def test_words(measures, added):
@@ -60,8 +60,8 @@ def test_words(measures, added):
         ({"voiced_ratio": 0.15}, "instrumental"),
         ({"voiced_ratio": 0.9}, "instrumental"),
         ({"side_mid_ratio_db": -12.0}, "wide stereo"),
-        ({"stereo_correlation": -1.0, "side_mid_ratio_db": 100.0}, "wide stereo"),
-        ({"stereo_correlation": None, "side_mid_ratio_db": 0.0}, "wide stereo"),
+        ({"stereo_image": "inverted", "side_mid_ratio_db": 100.0}, "wide stereo"),
+        ({"stereo_image": "left only", "side_mid_ratio_db": 0.0}, "wide stereo"),
     ],
 )
 def test_what_is_not_sure_is_left_out(measures, missing):
@@ -74,7 +74,7 @@ def test_a_tempo_that_is_not_sure_is_neither_slow_nor_fast():
 
 
 def test_a_dead_channel_is_not_mono():
-    assert "mono" not in tags(stereo_correlation=None, side_mid_ratio_db=0.0)
+    assert "mono" not in tags(stereo_image="left only", side_mid_ratio_db=0.0)
 
 
 def test_silence_has_no_tags():
@@ -83,7 +83,7 @@ def test_silence_has_no_tags():
 
 
 def test_every_measure_but_loudness_may_be_undefined():
-    undefined = dict.fromkeys(PLAIN) | {"loudness_lufs": -20.0, "stereo_correlation": 0.9, "side_mid_ratio_db": -13.0}
+    undefined = dict.fromkeys(PLAIN) | {"loudness_lufs": -20.0, "stereo_image": "stereo", "side_mid_ratio_db": -13.0}
     assert tags(**undefined) == []
 
 

@@ -24,7 +24,6 @@ class MeasuresTag(ClipOp):
     slow_max_bpm: float = 76.0
     fast_min_bpm: float = 140.0
     min_key_confidence: float = 0.6
-    mono_min_correlation: float = 0.9995
     wide_min_side_mid_db: float = -6.0
     dark_max_hz: float = 300.0
     bright_min_hz: float = 2000.0
@@ -38,7 +37,7 @@ class MeasuresTag(ClipOp):
         "tempo_confidence",
         "key",
         "key_confidence",
-        "stereo_correlation",
+        "stereo_image",
         "side_mid_ratio_db",
         "spectral_centroid_hz",
     )
@@ -50,7 +49,6 @@ class MeasuresTag(ClipOp):
             "voice_min_voiced",
             "min_tempo_confidence",
             "min_key_confidence",
-            "mono_min_correlation",
         ):
             require(0 <= getattr(self, key) <= 1, key, getattr(self, key), "a number from 0 to 1")
         for low, high in (
@@ -93,11 +91,11 @@ class MeasuresTag(ClipOp):
             yield key
 
     def _image(self, measures: Measures) -> Iterator[str]:
-        correlation, side_mid_db = measures["stereo_correlation"], measures["side_mid_ratio_db"]
-        if side_mid_db is None or (correlation is not None and correlation >= self.mono_min_correlation):
+        image, side_mid_db = measures["stereo_image"], measures["side_mid_ratio_db"]
+        if image in (None, "dual mono"):
             yield "mono"
-        elif correlation is not None and correlation > -0.5 and side_mid_db >= self.wide_min_side_mid_db:
-            yield "wide stereo"  # not one dead channel, nor one of reversed polarity
+        elif image == "stereo" and side_mid_db is not None and side_mid_db >= self.wide_min_side_mid_db:
+            yield "wide stereo"
 
 
 def _either(value: float | None, low: tuple[float, str], high: tuple[float, str]) -> Iterator[str]:

@@ -111,7 +111,7 @@ def _write_speech(folder: Path) -> dict[str, Any]:
         duration_s=samples.shape[1] / rate_hz,
         layout="mono",
         speech=[sentence for start_s in starts_s for sentence in _sentences(start_s)],
-        expected={"verdict": "rejected", "why": ["voiced_ratio", "bandwidth_hz"]},
+        expected={"verdict": "rejected", "why": ["music_ratio", "bandwidth_hz"]},
     )
 
 
