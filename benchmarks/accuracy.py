@@ -1,50 +1,55 @@
-"""Tempo and key of rendered music whose truth is known: audiocur's measures beside librosa's, right answers and cost.
+"""How right audiocur's measures are where the truth is known: music, codecs, defects, kinds of sound, and recordings.
 
-usage: python benchmarks/accuracy.py [--items N] [--seed N]
+usage: python benchmarks/accuracy.py [--items N] [--seed N] [--only music|codecs|defects|kinds|real] [--real FOLDER]
 
-Each item is 15 s of stereo at 60 to 190 BPM in one of the 24 keys, tuned up to 30 cents off, with a little noise; minor
-songs have a major dominant. librosa is asked on the spectrogram that audiocur's measures share, and, as its tutorials
-do, from the waveform at 22.05 kHz. Its chroma is matched with Krumhansl's profiles and, to tell chroma from profiles,
-with audiocur's too. Accuracy 1 wants the tempo within 4 %; accuracy 2 lets its half, double, third and triple pass.
+Music (`rendered/music.py`): tempo, beats, bars and key beside librosa's, with their cost. librosa is asked on the
+spectrogram that audiocur's measures share, and, as its tutorials do, from the waveform at 22.05 kHz; its chroma is
+matched with Krumhansl's profiles and, to tell chroma from profiles, with audiocur's too. What the marks mean:
 
-About a minute for 120 items, on one core. The music is steady and synthetic, some of it played by the demo
-library's own band; people who play freely, or change tempo or key, are harder for all of them.
+  accuracy 1     tempo within 4 % of the truth
+  accuracy 2     or of its half, double, third or triple
+  P-score        mir_eval.tempo.detection: the truth within 8 % of the tempo or of its first alternative
+  beats          mir_eval.beat.f_measure: within 70 ms, the first 5 s left out (mir_eval.beat.trim_beats)
+  downbeats      the same, of the first beats of bars; a clip whose bars were left undecided counts 0
+  meter          whether the beats to a bar are right; undecided counts as wrong
+  key            exact, and mir_eval.key.weighted_score, MIREX's: 0.5 for the fifth above, 0.3 for the relative key,
+                 0.2 for the parallel one
+
+`rendered/codecs.py`: the lossy origin of decoded MP3, AAC, Vorbis and Opus. `rendered/defects.py`: recall and false
+alarms of each defect. `rendered/kinds.py`: music, speech and noise told apart. `--real FOLDER` adds what is known of
+real recordings, by their names (`rendered/real.py`).
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import math
 import statistics
 import subprocess
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import librosa
+import mir_eval
 import numpy as np
-import soxr
+from rendered import music
+from rendered.music import LENGTH_S, Item
 from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits  # comes with librosa
 
-from audiocur.audio import Audio, Samples
+from audiocur.audio import Samples
 from audiocur.dsp import key, tempo
-from audiocur.sources.synth import instruments
-from audiocur.sources.synth.instruments import Instrument
-from audiocur.sources.synth.song import Band, Groove, Song, render
 
 Profiles = Iterable[Iterable[float]]
-Results = dict[tuple[str, str], list[tuple[float, ...]]]  # by measure and method: CPU-seconds and marks of each item
+Marks = dict[str, float]  # by name, of one item
+Results = dict[tuple[str, str], list[Marks]]  # by measure and method
 
-RATE_HZ, LIBROSA_RATE_HZ, LENGTH_S = 44_100, 22_050, 15.0
-TEXTURES = ("band", "off-beat bass", "chords only", "arpeggio", "waltz", "pads, melody")
-PHRASES = {False: ((1, 4, 5, 1), (1, 6, 4, 5), (1, 2, 5, 1)), True: ((1, 4, 5, 1), (1, 6, 4, 5), (1, 7, 5, 1))}
-RHYTHMS = ((0, 1, 2, 3, 4), (0, 2, 3, 4), (0, 1, 2, 4))
+LIBROSA_RATE_HZ = 22_050
 TOLERANCE, LEVELS = 0.04, (1.0, 0.5, 2.0, 1 / 3, 3.0)  # of the true tempo; accuracy 2 lets all these levels pass
 # Keys are numbered from C major, 0, to B minor, 23.
 NAMES = [f"{tonic} major" for tonic in key._MAJOR_NAMES] + [f"{tonic} minor" for tonic in key._MINOR_NAMES]
@@ -60,142 +65,100 @@ IMPORTS = {
 }
 
 
-@dataclass(frozen=True)
-class Item:
-    """A clip, and its truth."""
+class Rhythm(NamedTuple):
+    """What a method found."""
 
-    texture: str
     bpm: float
-    key: int
-    audio: Audio
-    waveform: Samples  # as librosa.load gives it
+    alternative_bpm: float
+    beats_s: np.ndarray
+    downbeats_s: np.ndarray | None = None  # of a method that looks for bars
+    beats_per_bar: int | None = None
 
 
-def items(count: int, seed: int) -> Iterator[Item]:
-    """Tempos and keys spread evenly, and dealt to the textures at random."""
-    rng = np.random.default_rng(seed)
-    keys = rng.permutation(np.resize(rng.permutation(24), count))
-    tempos_bpm = 60 * (190 / 60) ** ((rng.permutation(count) + rng.uniform(size=count)) / count)
-    for i in range(count):
-        texture, bpm, number = TEXTURES[i % len(TEXTURES)], round(tempos_bpm[i]), int(keys[i])
-        groove = Groove.HOUSE if texture == "off-beat bass" else (Groove.ROCK, Groove.BALLAD)[rng.integers(2)]
-        band = (Band.KEYS, Band.STRINGS)[rng.integers(2)]
-        bars = math.ceil((LENGTH_S + 1) * bpm / 180) + 3  # more than the clip holds, even of three beats
-        song = Song(tempo_bpm=bpm, tonic=number % 12, minor=number >= 12, bars=bars, groove=groove, band=band)
-        samples = render(song, RATE_HZ, rng) if texture in TEXTURES[:2] else played(song, texture, rng)
-        speed = 2 ** (rng.uniform(-30, 30) / 1200)  # detuned as a tape is, so that the tempo is known still
-        samples = soxr.resample(samples.T, RATE_HZ, RATE_HZ / speed).T
-        start = round(rng.uniform(0, song.bar_s) * RATE_HZ)
-        samples = samples[:, start : start + round(LENGTH_S * RATE_HZ)]
-        samples = 0.8 * samples / np.abs(samples).max() + 0.002 * rng.standard_normal(samples.shape)
-        audio = Audio(samples.astype(np.float32), RATE_HZ)
-        waveform = librosa.resample(audio.mono, orig_sr=RATE_HZ, target_sr=LIBROSA_RATE_HZ)
-        yield Item(texture, bpm * speed, number, audio, waveform)
+def own_rhythm(item: Item) -> Rhythm:
+    found = tempo.tempo(item.audio.spectrogram)
+    alternative_bpm = (found.alternatives_bpm or [0.0])[0]
+    lists = (np.array(each or [], float) for each in (found.beats_s, found.downbeats_s))
+    return Rhythm(found.bpm or 0.0, alternative_bpm, *lists, found.beats_per_bar)
 
 
-def played(song: Song, texture: str, rng: np.random.Generator) -> Samples:
-    """The textures for which the demo library has no band, some milliseconds off the beat as people are."""
-    beat_s, beats = 60 / song.tempo_bpm, 3 if texture == "waltz" else 4
-    mix = np.zeros((2, round((song.bars * beats + 4) * beat_s * RATE_HZ)), np.float32)
-    timbre = (instruments.electric_piano, instruments.pluck, instruments.lead)[rng.integers(3)]
-    phrase = PHRASES[song.minor][rng.integers(3)]
-    for bar in range(song.bars):
-        triad = [song.tonic + pitch for pitch in song.pitches(phrase[bar % 4])]
-        root, chord = 36 + triad[0] % 12, sorted(55 + (pitch - 55) % 12 for pitch in triad)
-        for at, beats_long, instrument, pitch, gain, pan in score(texture, timbre, root, chord, rng):
-            sound = note(instrument, pitch, beats_long * beat_s)
-            start = max(0, round(((bar * beats + at) * beat_s + rng.normal(0, 0.004)) * RATE_HZ))
-            room = mix[:, start : start + len(sound)]
-            room += np.float32([[gain * (1 - pan)], [gain * (1 + pan)]]) * sound[: room.shape[1]]
-    return mix
-
-
-def score(
-    texture: str, timbre: Instrument, root: int, chord: list[int], rng: np.random.Generator
-) -> Iterator[tuple[float, float, Instrument, int, float, float]]:
-    """The notes of a bar: beat, length in beats, instrument, pitch, gain, pan."""
-    if texture == "chords only":
-        yield 0, 4, timbre, root, 0.4, 0.0
-        for at in (0, 1, 2, 3, *([3.5] if rng.random() < 0.3 else [])):
-            yield from ((at, 0.9, timbre, pitch, 0.3 if at else 0.4, 0.3) for pitch in chord)
-    elif texture == "arpeggio":
-        for eighth, pitch in enumerate((root, *chord, chord[0] + 12, *chord[::-1])):
-            yield eighth / 2, 1, instruments.pluck, pitch, 0.4, 0.3 - 0.1 * eighth
-        yield from ((at, 1, hat, 0, 0.1, 0.4) for at in range(4))
-        yield from ((at, 1, kick, 0, 0.35, 0.0) for at in (0, 2))
-    elif texture == "waltz":
-        yield 0, 0.9, instruments.bass, root, 0.5, 0.0
-        yield from ((at, 0.6, timbre, pitch, 0.25, -0.3) for at in (1, 2) for pitch in chord)
-        yield 0, 2.8, instruments.lead, int(rng.choice(chord)) + 12, 0.2, 0.3
-    else:
-        yield from ((0, 4, instruments.pad, pitch, 0.25, 0.0) for pitch in (root + 12, *chord))
-        for at, end in itertools.pairwise(RHYTHMS[rng.integers(3)]):
-            yield at, 0.9 * (end - at), instruments.lead, int(rng.choice(chord)) + 12, 0.25, 0.2
-
-
-def kick(hz: float, length_s: float, rate_hz: int) -> Samples:
-    return instruments.kick(rate_hz)
-
-
-def hat(hz: float, length_s: float, rate_hz: int) -> Samples:
-    return instruments.hat(rate_hz, np.random.default_rng(0), decay=60.0)
-
-
-@lru_cache(256)
-def note(instrument: Instrument, pitch: int, length_s: float) -> Samples:
-    return instrument(440.0 * 2 ** ((pitch - 69) / 12), length_s, RATE_HZ)
-
-
-def own_key(item: Item) -> int | None:
-    name = key.key(item.audio.spectrogram).name
-    return NAMES.index(name) if name else None
-
-
-def shared_tempo(item: Item) -> float:
+def shared_rhythm(item: Item) -> Rhythm:
     s = item.audio.spectrogram
     mel_db = librosa.power_to_db(librosa.feature.melspectrogram(S=s.power, sr=s.rate_hz))
     onsets = librosa.onset.onset_strength(S=mel_db, sr=s.rate_hz, hop_length=s.hop, n_fft=s.n_fft)
-    return librosa.beat.beat_track(onset_envelope=onsets, sr=s.rate_hz, hop_length=s.hop)[0].item()
+    bpm, beats_s = librosa.beat.beat_track(onset_envelope=onsets, sr=s.rate_hz, hop_length=s.hop, units="time")
+    return Rhythm(bpm.item(), 0.0, beats_s)
 
 
-def shared_key(item: Item, profiles: Profiles) -> int:
+def waveform_rhythm(item: Item) -> Rhythm:
+    bpm, beats_s = librosa.beat.beat_track(y=waveform(item), sr=LIBROSA_RATE_HZ, units="time")
+    return Rhythm(bpm.item(), 0.0, beats_s)
+
+
+def own_key(item: Item) -> str | None:
+    return key.key(item.audio.spectrogram).name
+
+
+def shared_key(item: Item, profiles: Profiles) -> str:
     s = item.audio.spectrogram
     tuning = librosa.estimate_tuning(S=s.power, sr=s.rate_hz, n_fft=s.n_fft)
     return matched(librosa.feature.chroma_stft(S=s.power, sr=s.rate_hz, n_fft=s.n_fft, tuning=tuning), profiles)
 
 
-def matched(chroma: Samples, profiles: Profiles) -> int:
+def matched(chroma: Samples, profiles: Profiles) -> str:
     """The key whose profile, turned to its tonic, correlates best with the mean chroma."""
     keys = [np.roll(profile, tonic) for profile in profiles for tonic in range(12)]
-    return int(np.argmax(np.corrcoef([chroma.mean(axis=1), *keys])[0, 1:]))
+    return NAMES[int(np.argmax(np.corrcoef([chroma.mean(axis=1), *keys])[0, 1:]))]
 
 
-def waveform_key(item: Item, chroma: Callable[..., Samples]) -> int:
-    return matched(chroma(y=item.waveform, sr=LIBROSA_RATE_HZ), KRUMHANSL)
+def waveform_key(item: Item, chroma: Callable[..., Samples]) -> str:
+    return matched(chroma(y=waveform(item), sr=LIBROSA_RATE_HZ), KRUMHANSL)
 
 
-def tempo_marks(item: Item, found: float | None) -> tuple[float, ...]:
-    """Accuracy 1, accuracy 2, and the error in percent of the nearest level."""
-    errors = [abs((found or 0.0) / (item.bpm * level) - 1) for level in LEVELS]
-    return errors[0] <= TOLERANCE, min(errors) <= TOLERANCE, 100 * min(errors)
+def waveform(item: Item) -> Samples:
+    """As librosa.load gives it; made once, and charged to nobody."""
+    return WAVEFORMS[id(item)]
 
 
-def key_marks(item: Item, found: float | None) -> tuple[float, ...]:
-    """Whether exact, and the weight at MIREX: 0.5 for a fifth above, 0.3 for the relative key, 0.2 for the parallel."""
-    if found is None:
-        return 0.0, 0.0
-    (minor, tonic), (found_minor, found_tonic) = divmod(item.key, 12), divmod(found, 12)
-    step = (found_tonic - tonic) % 12
-    weights = {0: 1.0, 7: 0.5} if minor == found_minor else {3 if minor else 9: 0.3, 0: 0.2}
-    return found == item.key, weights.get(step, 0.0)
+WAVEFORMS: dict[int, Samples] = {}
+
+
+def rhythm_marks(item: Item, found: Rhythm) -> Marks:
+    errors = [abs(found.bpm / (item.bpm * level) - 1) for level in LEVELS]
+    pair = np.array([found.bpm, found.alternative_bpm])
+    p_score = mir_eval.tempo.detection(np.array([item.bpm, 0.0]), 1.0, pair)[0] if pair.any() else 0.0
+    marks = {
+        "accuracy 1": 100 * (errors[0] <= TOLERANCE),
+        "accuracy 2": 100 * (min(errors) <= TOLERANCE),
+        "P-score": 100 * p_score,
+        "error": 100 * min(errors),
+        "beats": 100 * f_measure(item.beats_s, found.beats_s),
+    }
+    if found.downbeats_s is not None:
+        marks["downbeats"] = 100 * f_measure(item.downbeats_s, found.downbeats_s)
+        marks["meter"] = 100 * (found.beats_per_bar == item.beats_per_bar)
+    return marks
+
+
+def f_measure(truth_s: np.ndarray, found_s: np.ndarray) -> float:
+    trimmed = [mir_eval.beat.trim_beats(each) for each in (truth_s, found_s)]
+    return mir_eval.beat.f_measure(*trimmed) if all(map(len, trimmed)) else 0.0
+
+
+def key_marks(item: Item, found: str | None) -> Marks:
+    truth = NAMES[item.key]
+    return {
+        "exact": 100 * (found == truth),
+        "weighted": 100 * mir_eval.key.weighted_score(truth, found) if found else 0.0,
+    }
 
 
 METHODS: dict[str, dict[str, Callable[[Item], object]]] = {
     "view": {"spectrogram": lambda item: (item.audio.spectrogram.power, item.audio.spectrogram.mean_square)},
-    "tempo": {
-        "audiocur": lambda item: tempo.tempo(item.audio.spectrogram).bpm,
-        "librosa, shared spectrogram": shared_tempo,
-        "librosa, waveform": lambda item: librosa.beat.beat_track(y=item.waveform, sr=LIBROSA_RATE_HZ)[0].item(),
+    "rhythm": {
+        "audiocur": own_rhythm,
+        "librosa, shared spectrogram": shared_rhythm,
+        "librosa, waveform": waveform_rhythm,
     },
     "key": {
         "audiocur": own_key,
@@ -205,57 +168,120 @@ METHODS: dict[str, dict[str, Callable[[Item], object]]] = {
         "librosa, waveform, chroma_cqt": partial(waveform_key, chroma=librosa.feature.chroma_cqt),
     },
 }
-MARKS = {"view": lambda item, found: (), "tempo": tempo_marks, "key": key_marks}
-HEADINGS = {"tempo": "tempo: accuracy 1 / accuracy 2, %", "key": "key: exact / weighted, %"}
+MARKS: dict[str, Callable[..., Marks]] = {
+    "view": lambda item, found: {},
+    "rhythm": rhythm_marks,
+    "key": key_marks,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--items", type=int, default=120)
+    parser.add_argument("--items", type=int, default=204, help="of music")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=list(PARTS), help="one part alone")
+    parser.add_argument("--real", type=Path, help="a folder of real recordings")
     options = parser.parse_args()
+    console = Console(width=140)
+    with threadpool_limits(1):  # as in audiocur's workers; threads that wait for work would be charged to librosa
+        for name, part in PARTS.items():
+            if options.only in (name, None):
+                for table in part(options):
+                    console.print(table)
+
+
+def music_part(options: argparse.Namespace) -> Iterator[Table | str]:
     results: Results = defaultdict(list)
     textures = []
-    with threadpool_limits(1):  # as in audiocur's workers; threads that wait for work would be charged to librosa
-        measure(next(items(1, options.seed)), defaultdict(list))  # caches and compilation are paid for here
-        for item in items(options.items, options.seed):
-            measure(item, results)
-            textures.append(item.texture)
-    show(results, textures)
+    measure(next(music.items(1, options.seed)), defaultdict(list))  # caches and compilation are paid for here
+    for item in music.items(options.items, options.seed):
+        measure(item, results)
+        textures.append(item.texture)
+    hours = len(textures) * LENGTH_S / 3600
+    yield by_texture("tempo: accuracy 1 / accuracy 2, %", results, textures, "rhythm", ("accuracy 1", "accuracy 2"))
+    yield by_texture("beats / downbeats, F-measure, %", results, textures, "rhythm", ("beats", "downbeats"))
+    yield by_texture("tempo: P-score / meter, %", results, textures, "rhythm", ("P-score", "meter"))
+    yield by_texture("key: exact / weighted, %", results, textures, "key", ("exact", "weighted"))
+    yield costs(results, hours)
+    for name, statement in IMPORTS.items():
+        command = [sys.executable, "-c", f"{statement}\nimport time; print(time.process_time())"]
+        cpu_s = statistics.median(float(subprocess.check_output(command)) for _ in range(3))
+        yield f"importing {name}: {cpu_s:.2f} CPU-s a process"
 
 
 def measure(item: Item, results: Results) -> None:
+    WAVEFORMS.clear()
+    WAVEFORMS[id(item)] = librosa.resample(item.audio.mono, orig_sr=item.audio.rate_hz, target_sr=LIBROSA_RATE_HZ)
     for what, methods in METHODS.items():
         for name, method in methods.items():
             began = time.process_time()
             found = method(item)
-            results[what, name].append((time.process_time() - began, *MARKS[what](item, found)))
+            cpu_s = time.process_time() - began
+            results[what, name].append({"cpu_s": cpu_s} | MARKS[what](item, found))
 
 
-def show(results: Results, textures: list[str]) -> None:
-    console, hours = Console(width=120), len(textures) * LENGTH_S / 3600
-    for what, heading in HEADINGS.items():
-        table = Table("texture", title=heading)
-        columns = [np.array(results[what, name]) for name in METHODS[what]]
-        for name in METHODS[what]:
-            table.add_column(name, justify="right")
-        for texture in (*dict.fromkeys(textures), "all"):
-            rows = [texture in ("all", each) for each in textures]
-            cells = (100 * column[rows, 1:3].mean(axis=0) for column in columns)
-            table.add_row(f"{texture} ({sum(rows)})", *(f"{first:.0f} / {second:.0f}" for first, second in cells))
-        table.add_section()
-        better = [[np.sum(sign * (c[:, 1] - columns[0][:, 1]) > 0) for sign in (1, -1)] for c in columns]
-        table.add_row("items better / worse than audiocur", *(f"{more} / {less}" for more, less in better))
-        if what == "tempo":
-            table.add_row("median error, octaves aside, %", *(f"{np.median(column[:, 3]):.2f}" for column in columns))
-        table.add_row("CPU-s an hour", *(f"{column[:, 0].sum() / hours:.2f}" for column in columns))
-        console.print(table)
-    shared_cpu_s = sum(cpu_s for (cpu_s,) in results["view", "spectrogram"])
-    console.print(f"the shared spectrogram, not counted above: {shared_cpu_s / hours:.2f} CPU-s an hour")
-    for name, statement in IMPORTS.items():
-        command = [sys.executable, "-c", f"{statement}\nimport time; print(time.process_time())"]
-        cpu_s = statistics.median(float(subprocess.check_output(command)) for _ in range(3))
-        console.print(f"importing {name}: {cpu_s:.2f} CPU-s a process")
+def by_texture(title: str, results: Results, textures: list[str], what: str, marks: tuple[str, str]) -> Table:
+    table = Table("texture, meter", title=title)
+    columns = [results[what, name] for name in METHODS[what]]
+    for name in METHODS[what]:
+        table.add_column(name, justify="right")
+    for texture in dict.fromkeys(textures):
+        rows = [i for i, each in enumerate(textures) if each == texture]
+        cells = (" / ".join(mean([c[i] for i in rows], mark, 0) for mark in marks) for c in columns)
+        table.add_row(f"{texture}, {music.TEXTURES[texture]} ({len(rows)})", *cells)
+    table.add_section()
+    table.add_row(f"all ({len(textures)})", *(" / ".join(mean(c, mark, 1) for mark in marks) for c in columns))
+    firsts = [np.array([row[marks[0]] for row in c]) for c in columns]
+    better = (f"{np.sum(first > firsts[0])} / {np.sum(first < firsts[0])}" for first in firsts)
+    table.add_row("items better / worse than audiocur", *better)
+    return table
+
+
+def mean(rows: list[Marks], mark: str, digits: int) -> str:
+    return f"{np.mean([row[mark] for row in rows]):.{digits}f}" if mark in rows[0] else "–"
+
+
+def costs(results: Results, hours: float) -> Table:
+    table = Table("what", "method", title="cost, and the median error of tempo, octaves aside")
+    table.add_column("CPU-s an hour", justify="right")
+    table.add_column("error, %", justify="right")
+    for (what, name), rows in results.items():
+        error = f"{np.median([row['error'] for row in rows]):.2f}" if "error" in rows[0] else ""
+        table.add_row(what, name, f"{sum(row['cpu_s'] for row in rows) / hours:.2f}", error)
+    return table
+
+
+def codecs_part(options: argparse.Namespace) -> Iterable[Table]:
+    from rendered import codecs
+
+    return codecs.tables(options.seed, options.real)
+
+
+def defects_part(options: argparse.Namespace) -> Iterable[Table]:
+    from rendered import defects
+
+    return defects.tables(options.seed, options.real)
+
+
+def kinds_part(options: argparse.Namespace) -> Iterable[Table]:
+    from rendered import kinds
+
+    return kinds.tables(options.seed, options.real)
+
+
+def real_part(options: argparse.Namespace) -> Iterable[Table | str]:
+    from rendered import real
+
+    return real.tables(options.real) if options.real else ["real recordings: none, --real names no folder"]
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Iterable[Table | str]]] = {
+    "music": music_part,
+    "codecs": codecs_part,
+    "defects": defects_part,
+    "kinds": kinds_part,
+    "real": real_part,
+}
 
 
 if __name__ == "__main__":

@@ -15,7 +15,10 @@ _A4_HZ = 440.0
 _A = 9  # pitch class of A, counted from C
 
 _CLEAR_MARGIN = 0.1  # between the best key's correlation and the next one's
-_CLEAR_RELIEF = 0.25  # standard deviation over mean of the pitch classes: noise has 0.03, music 0.4 to 1.5
+_CLEAR_RELIEF = 0.125  # standard deviation over mean of the pitch classes' roots: noise has 0.015, music 0.2 to 0.75
+
+_MIDDLE_C = -9.0  # semitones from A4
+_OVERTONE_SLOPE = 0.5  # octaves to halve an amplitude: two, above middle C, where more and more peaks are overtones
 
 # The spelling with fewer accidentals.
 _MAJOR_NAMES = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
@@ -50,7 +53,7 @@ def key(spectrogram: Spectrogram, *, silence_dbfs: float = -60.0) -> Key:
     the other one. A single held note, or drums, have a key by name only, with low confidence.
 
     The peaks of all frames are folded into twelve pitch classes, after the tuning is taken off, and compared with how
-    often each degree occurs in major and minor keys.
+    often each degree occurs in major and minor keys: root with root, so that one long note does not outweigh the rest.
 
     Args:
         spectrogram: the shared spectrogram.
@@ -80,7 +83,7 @@ def key(spectrogram: Spectrogram, *, silence_dbfs: float = -60.0) -> Key:
     if not len(peaks.pitch):
         return Key(None, None, None)
     tuning = float(np.angle(np.sum(peaks.amplitude * np.exp(2j * np.pi * peaks.pitch)))) / (2 * np.pi)
-    classes = _pitch_classes(peaks, tuning)
+    classes = np.sqrt(_pitch_classes(peaks, tuning))
     deviation = classes - classes.mean()
     relief = float(classes.std() / classes.mean())
     correlation = (_PROFILES * deviation).mean(axis=1) / max(float(classes.std()), np.finfo(float).tiny)
@@ -123,18 +126,20 @@ def spectral_peaks(spectrogram: Spectrogram) -> Peaks:
 
 
 def _pitch_classes(peaks: Peaks, tuning: float) -> NDArray[np.float64]:
-    """Amplitude in each pitch class from C on; a peak between two semitones hardly counts."""
+    """Amplitude in each pitch class from C on; a peak between two semitones hardly counts, a high one less."""
     pitch = peaks.pitch - tuning
     semitone = np.rint(pitch)
     weight = peaks.amplitude * np.square(np.cos(np.pi * (pitch - semitone)))
+    weight *= np.exp2(-_OVERTONE_SLOPE / 12.0 * np.maximum(peaks.pitch - _MIDDLE_C, 0.0))
     classes = np.zeros(12)
     np.add.at(classes, (semitone.astype(np.intp) + _A) % 12, weight)
     return classes
 
 
 def _standardised(profile: tuple[float, ...]) -> NDArray[np.float64]:
-    keys = np.array([np.roll(profile, tonic) for tonic in range(12)])
-    standardised: NDArray[np.float64] = (keys - np.mean(profile)) / np.std(profile)
+    roots = np.sqrt(profile)
+    keys = np.array([np.roll(roots, tonic) for tonic in range(12)])
+    standardised: NDArray[np.float64] = (keys - roots.mean()) / roots.std()
     return standardised
 
 

@@ -60,6 +60,20 @@ def test_timbre(mode, overtone_slope):
     assert found.name == f"D {mode}"
 
 
+@pytest.mark.parametrize("mode", ["major", "minor"])
+def test_a_dominant_that_lasts_does_not_become_the_tonic(mode):
+    dominant = 4 if mode == "major" else "V"
+    found = of(cadence(2, mode, (0, 3, dominant, dominant, dominant, dominant, 0)))
+    assert found.name == f"D {mode}"
+
+
+@pytest.mark.parametrize("overtone_slope", [0.3, 2.0])
+def test_overtones_do_not_count_as_notes(overtone_slope):
+    found = of(cadence(0, "major", (0, 3, 0, 4, 0), overtone_slope=overtone_slope))
+    assert found.name == "C major"
+    assert found.confidence > 0.5
+
+
 @pytest.mark.parametrize("tuning_cents", [-40, -15, 10, 44])
 def test_tuning(tuning_cents):
     found = of(cadence(7, "major", (0, 3, 4, 0), tuning_cents=tuning_cents))

@@ -21,7 +21,13 @@ class Key(ClipOp):
     silence_dbfs: float = -60.0
 
     writes = (
-        Column("key", pa.string(), "", "tonic and mode, as in A minor or Eb major, null for silence"),
+        Column(
+            "key",
+            pa.string(),
+            "",
+            "tonic and mode, as in A minor or Eb major, null for silence",
+            "Krumhansl 1990, with the profiles of Albrecht and Shanahan 2013",
+        ),
         Column("key_confidence", pa.float32(), "ratio", "how well the key fits, and better than the next, 0 to 1"),
         Column("tuning_cents", pa.float32(), "cents", "of A4 over 440 Hz, -50 to 50"),
     )

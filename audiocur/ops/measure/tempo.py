@@ -1,4 +1,4 @@
-"""Tempo and beats."""
+"""Tempo, beats and bars."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from audiocur.records import Clip
 
 @dataclass(frozen=True, kw_only=True)
 class Tempo(ClipOp):
-    """Tempo, how regular it is, and the beats."""
+    """Tempo, how regular it is, the beats and the bars."""
 
     name = "tempo"
 
@@ -24,9 +24,23 @@ class Tempo(ClipOp):
     silence_dbfs: float = -60.0
 
     writes = (
-        Column("tempo_bpm", pa.float32(), "BPM", "beats a minute, null without onsets and for short clips"),
+        Column(
+            "tempo_bpm",
+            pa.float32(),
+            "BPM",
+            "beats a minute, null without onsets and for short clips",
+            "Peeters 2005; level of the metre our own",
+        ),
         Column("tempo_confidence", pa.float32(), "ratio", "how alike the onsets of one beat and the next are, 0 to 1"),
-        Column("beats_s", pa.list_(pa.float32()), "s", "times of the beats, from the clip's start"),
+        Column(
+            "tempo_alternatives_bpm",
+            pa.list_(pa.float32()),
+            "BPM",
+            "other levels of the metre that may be the beat, the likeliest first",
+        ),
+        Column("beats_s", pa.list_(pa.float32()), "s", "times of the beats, from the clip's start", "Ellis 2007"),
+        Column("downbeats_s", pa.list_(pa.float32()), "s", "those that begin a bar, null where bars are not clear"),
+        Column("beats_per_bar", pa.int8(), "beats", "2 (6/8 too), 3 or 4, null where bars are not clear"),
     )
 
     def __post_init__(self) -> None:
@@ -43,4 +57,11 @@ class Tempo(ClipOp):
             min_s=self.min_s,
             silence_dbfs=self.silence_dbfs,
         )
-        return {"tempo_bpm": found.bpm, "tempo_confidence": found.confidence, "beats_s": found.beats_s}
+        return {
+            "tempo_bpm": found.bpm,
+            "tempo_confidence": found.confidence,
+            "tempo_alternatives_bpm": found.alternatives_bpm,
+            "beats_s": found.beats_s,
+            "downbeats_s": found.downbeats_s,
+            "beats_per_bar": found.beats_per_bar,
+        }

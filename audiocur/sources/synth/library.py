@@ -18,7 +18,7 @@ from audiocur.sources.synth.files import write_audio, write_tags
 from audiocur.sources.synth.song import render
 
 #: Raised whenever the files would come out otherwise.
-VERSION = 1
+VERSION = 2
 TRUTH = "truth.json"
 
 _WRITTEN_AT_S = 1_735_689_600  # one time of change for all files, so that a library made anew is the same library

@@ -42,7 +42,13 @@ def test_key(load, pattern, name):
 
 @pytest.mark.parametrize(
     ("pattern", "bpm"),
-    [("admiralbob77*.ogg", 136), ("Kevin_MacLeod_-_Vibe_Ace.ogg", 130), ("*sax-tenor-e-major.wav", 140)],
+    [
+        ("admiralbob77*.ogg", 136),
+        ("Kevin_MacLeod_-_Vibe_Ace.ogg", 130),
+        ("*sax-tenor-e-major.wav", 140),
+        ("dubstep.flac", 140),
+        ("*sweet-waltz*.ogg", 150),
+    ],
 )
 def test_tempo(load, pattern, bpm):
     found = tempo(load(pattern).spectrogram)
@@ -50,10 +56,20 @@ def test_tempo(load, pattern, bpm):
     assert found.confidence > 0.2
 
 
+@pytest.mark.parametrize(("pattern", "beats"), [("*sweet-waltz*.ogg", 3), ("Kevin_MacLeod_-_Vibe_Ace.ogg", 4)])
+def test_bars(load, pattern, beats):
+    found = tempo(load(pattern).spectrogram)
+    assert found.beats_per_bar == beats
+    bars = np.diff(found.downbeats_s) * found.bpm / 60
+    assert np.median(bars) == pytest.approx(beats, rel=0.02)
+
+
 @pytest.mark.parametrize("pattern", ["198-209-0000.ogg", "3436-172162-0000.ogg", "5703-47212-0000.ogg"])
 def test_speech_has_neither_beat_nor_key(load, pattern):
     spectrogram = load(pattern).spectrogram
-    assert tempo(spectrogram).confidence < 0.15
+    found = tempo(spectrogram)
+    assert found.confidence < 0.15
+    assert found.beats_per_bar is None
     assert key(spectrogram).confidence < 0.6
 
 
