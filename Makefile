@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: test slow lint format types wheel bench clean
+.PHONY: test slow lint format docs wheel bench clean
 
 .venv/.dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -23,6 +23,9 @@ lint: .venv/.dev  ## style and types
 format: .venv/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/.dev  ## docs/measures.md, from what the ops declare
+	$(BIN)/python docs/generate.py
 
 wheel: .venv/.dev  ## dist/audiocur-*.whl
 	$(BIN)/python -m build --wheel
