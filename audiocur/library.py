@@ -231,8 +231,7 @@ def load_yaml(path: Path, *, resolve: bool = True) -> dict[str, Any]:
         if not isinstance(yaml.safe_load(text), dict | NoneType):
             raise ConfigError(f"{path}: expected keys and values")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        _name_nulls(node)
-        said = OmegaConf.create(str(yaml.serialize(node))) if node else OmegaConf.create()
+        said = OmegaConf.create(str(yaml.serialize(node))) if _name_nulls(node) else OmegaConf.load(path)
         loaded: Any = OmegaConf.to_container(said, resolve=resolve)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
@@ -241,13 +240,14 @@ def load_yaml(path: Path, *, resolve: bool = True) -> dict[str, Any]:
     return {str(key): value for key, value in loaded.items()}
 
 
-def _name_nulls(node: yaml.Node | None) -> None:
-    """A keep rule says `null: keep`, and YAML would take that key for nothing at all."""
+def _name_nulls(node: yaml.Node | None) -> bool:
+    """A keep rule says `null: keep`, and YAML would take that key for nothing at all; whether there was one."""
+    found = False
     if isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _name_nulls(value)
+        found = sum(map(_name_nulls, node.value)) > 0  # all of them
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if key.value == "null":
-                key.tag = "tag:yaml.org,2002:str"
-            _name_nulls(value)
+                key.tag, found = "tag:yaml.org,2002:str", True
+            found |= _name_nulls(value)
+    return found

@@ -43,6 +43,8 @@ def main() -> None:
     options = parser.parse_intermixed_args()
     files = [path for path in sorted(options.folder.rglob("*")) if path.suffix in SUFFIXES]
     seconds = {path: soundfile.info(str(path)).duration for path in files}
+    if not files:
+        parser.error(f"{options.folder}: expected recordings: {', '.join(SUFFIXES)}")
     there = sum(seconds.values()) / 3600
     measured: dict[float, Results] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -85,10 +87,10 @@ def link(seconds: dict[Path, float], folder: Path, hours: float) -> float:
     total, copy = 0.0, 0
     while total / 3600 < hours - 1e-6:
         (folder / f"{copy:03}").mkdir(parents=True)
-        for path, length_s in seconds.items():
+        for number, (path, length_s) in enumerate(seconds.items()):
             if total / 3600 >= hours - 1e-6:
                 break
-            (folder / f"{copy:03}" / path.name).symlink_to(path.resolve())
+            (folder / f"{copy:03}" / f"{number:05}{path.suffix}").symlink_to(path.resolve())
             total += length_s
         copy += 1
     return total / 3600

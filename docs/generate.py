@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from audiocur.build import target
-from audiocur.library import Library
+from audiocur.library import Library, load_yaml
 from audiocur.op import Column, Op
 
 HERE = Path(__file__).parent
@@ -29,9 +29,9 @@ INTRO = f"""# What audiocur measures
 
 Every column below is in the shards and in the ledger, of clips that were kept and of those that were not. A measure
 that is undefined is null, never -1, 0 or minus infinity; its column says when. Rules are those of `recipe={RECIPE}`:
-change one with `keep.NAME.min=` or `keep.NAME.max=`, and any parameter with `OP.KEY=`. Costs are CPU-seconds of one
-core for an hour of 44.1 kHz stereo, views that ops share left out ({{where}}); `python benchmarks/ops.py` prints them
-for your machine and your audio.
+change one with `keep.NAME.min=`, `max=`, `allow=` or `null=`, and any parameter with `OP.KEY=`. Costs are CPU-seconds
+of one core for an hour of 44.1 kHz stereo, views that ops share left out ({{where}}); `python benchmarks/ops.py` prints
+them for your machine and your audio.
 
 This page is made by `make docs` from what the ops declare.
 """
@@ -40,7 +40,7 @@ This page is made by `make docs` from what the ops declare.
 def page() -> str:
     library = Library()
     costs = json.loads(COSTS.read_text())
-    recipe = yaml.safe_load(library.recipes[RECIPE].read_text())
+    recipe = load_yaml(library.recipes[RECIPE])
     rules = {rule["column"]: (name, rule) for name, rule in recipe["keep"].items()}
     found = [(name, path) for group in GROUPS for name, path in sorted(library.parts[group].items())]
     ops = [(name, target(yaml.safe_load(path.read_text())["_target_"], Op, str(path)), path) for name, path in found]
@@ -54,14 +54,15 @@ def at_a_glance(ops: list[tuple[str, type[Op], Path]], pipeline: list[str], cost
     rows = ["", "| op | what it says | on by default | CPU-s an hour |", "|---|---|---|---|"]
     for name, op, _ in ops:
         cost = f"{costs[op.name]:.2f}" if op.name in costs else ""
-        rows.append(f"| [{name}](#{name}) | {first_line(op)} | {'yes' if op.name in pipeline else ''} | {cost} |")
+        title = title_of(name, op)
+        rows.append(f"| [{title}](#{title}) | {first_line(op)} | {'yes' if op.name in pipeline else ''} | {cost} |")
     views = {name: cost for name, cost in costs.items() if name.startswith("view")}
     rows += [f"| | {name} | yes | {cost:.2f} |" for name, cost in views.items()]
     return rows
 
 
 def section(name: str, op: type[Op], path: Path, rules: Mapping[str, Any]) -> list[str]:
-    lines = ["", f"## {name}", "", first_line(op), ""]
+    lines = ["", f"## {title_of(name, op)}", "", first_line(op), ""]
     lines += ["| column | type | unit | meaning | source | rule |", "|---|---|---|---|---|---|"]
     lines += [column_row(column, rules) for column in op.writes]
     if parameters := list(parameters_of(path)):
@@ -74,6 +75,11 @@ def section(name: str, op: type[Op], path: Path, rules: Mapping[str, Any]) -> li
     return lines
 
 
+def title_of(name: str, op: type[Op]) -> str:
+    """As the op goes by in a pipeline; of those that are chosen, the choice."""
+    return name if op.name == name else f"{op.name}={name}"
+
+
 def column_row(column: Column, rules: Mapping[str, Any]) -> str:
     cells = (f"`{column.name}`", str(column.type), column.unit, column.meaning, column.source, rule_of(column, rules))
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
@@ -84,6 +90,7 @@ def rule_of(column: Column, rules: Mapping[str, Any]) -> str:
         return ""
     name, rule = rules[column.name]
     bounds = [f"{key} {rule[key]}" for key in ("min", "max", "allow") if key in rule]
+    bounds += ["null passes"] if rule.get("null") == "keep" else []
     return f"`{name}`: {', '.join(bounds)}"
 
 

@@ -32,7 +32,8 @@ def clipping(samples: Samples, levels: Levels, *, min_run: int = 3, tolerance_db
 
     It is wrong about audio that was clipped first and coded lossily, filtered or resampled later: the plateaus ripple,
     and it reads nothing or too little. So it does where only a soft part of the clip was clipped, or where something
-    louder than the ceiling was added afterwards. Square waves are flat on purpose and read as clipped.
+    louder than the ceiling was added afterwards. Square waves are flat on purpose and read as clipped; so do low tones
+    at 8 bits, whose tops are.
 
     A run counts if at least `min_run` consecutive samples lie within `tolerance_db` of the ceiling (never less than
     four steps of 16-bit audio) and the signal falls away from it steeply on either side: from the run to the first
@@ -69,6 +70,8 @@ def clipping(samples: Samples, levels: Levels, *, min_run: int = 3, tolerance_db
         tolerance = max(_DITHERED * _STEP_16_BIT, peak * (1.0 - 10.0 ** (-tolerance_db / 20.0)))
         for reached, sign in ((highest, 1.0), (-lowest, -1.0)):
             floor = np.float32(reached.max() - tolerance)
+            if floor <= 0:  # silence is no ceiling
+                continue
             found = _runs(channel, levels, reached >= floor, floor, np.float32(sign), min_run, tolerance)
             clipped += int(found.sum())
             runs += len(found)

@@ -21,7 +21,8 @@ _ASIDE = np.array([-2, 0, 2])  # samples: codec frames read two samples off hold
 _ROUNDING = 2.0**-30 / 12.0  # variance of rounding to 16 bits
 _HEARD = 25.0  # times that, 14 dB: nothing fainter can be told from zero
 _ZERO = (0.06, 0.2)  # of the level around: less is zero; the second for music little louder than the rounding
-_SEARCHED_ZERO = np.float32(0.1)
+_SEARCHED_ZERO = np.float32(0.05**2)  # of the power half a frame around, in the search;
+_SEARCHED_ROUNDING = np.float32(_ROUNDING / 2.0)  # and this more, for what a zero holds in quiet music
 _FEWEST_LINES = 800
 _MEMORY, _STEADY, _STEADY_LINES = 4, 0.1, 0.4  # frames remembered; change of a line, and share of lines, in a tone
 
@@ -44,9 +45,10 @@ def codec_grid(mono: Samples, spectrogram: Spectrogram, *, min_score: float = 5.
     against the offsets two samples aside, where music is the same and chance as likely.
 
     It misses: copies that were resampled, stretched or mixed after decoding; rates so high that little was zeroed
-    (MP3 from 256 kbit/s, AAC from 192); zeros filled with noise (AAC's PNS, Opus); music less than 14 dB above the
-    rounding to 16 bits. It is wrong about tones that repeat exactly with the frames, which are left out where seen.
-    AAC and Vorbis share frames and differ in windows only: both read as "aac".
+    (MP3 from 256 kbit/s; of FFmpeg's AAC at 128 to 192 one clip in six, mostly quiet ones stored with dither); zeros
+    filled with noise (AAC's PNS, Opus); music less than 14 dB above the rounding to 16 bits. It is wrong about tones
+    that repeat exactly with the frames, which are left out where seen. AAC and Vorbis share frames and differ in
+    windows only: both read as "aac".
 
     Args:
         mono: shape (samples,).
@@ -91,7 +93,9 @@ class _Block(NamedTuple):
 
 
 def _block(mono: Samples, spectrogram: Spectrogram, start: int) -> _Block:
-    power = spectrogram.power[:, start // spectrogram.hop + 1 : (start + _BLOCK) // spectrogram.hop + 1].mean(axis=1)
+    first = min(start // spectrogram.hop + 1, spectrogram.power.shape[1] - 1)
+    end = max(first + 1, (start + _BLOCK) // spectrogram.hop + 1)  # at 768 kHz a hop is two blocks
+    power = spectrogram.power[:, first:end].mean(axis=1)
     # White noise of variance 1 has 6 / n_fft in a bin of a Hann window where a full-scale sine has 1.
     heard = power > _HEARD * _ROUNDING * 6.0 / spectrogram.n_fft
     return _Block(start, scipy.fft.rfft(mono[start : start + _BLOCK]), heard)
@@ -103,14 +107,17 @@ def _search(transform: _Transform, blocks: Sequence[_Block]) -> NDArray[np.intp]
     frames = (_BLOCK - transform.length) // hop
     for block in blocks:
         lines = np.flatnonzero(block.heard[transform.searched * (len(block.heard) - 1) // hop])
-        lines = lines[len(lines) // 4 :]  # codecs zero the upper ones first
+        lines = lines[len(lines) // 8 :]  # codecs zero the upper ones first
         if len(lines) < _LINES // 2:
             continue
         lines = lines[np.unique(np.linspace(0, len(lines) - 1, _LINES).round().astype(int))]
         # Filtering gives the coefficient at every offset at once.
         found = scipy.fft.irfft(block.spectrum * transform.responses[lines], axis=1)[:, : frames * hop]
-        zero = _SEARCHED_ZERO * np.sqrt(np.einsum("ij,ij->i", found, found) / found.shape[1])
-        zeroed = np.abs(found, out=found) < zero[:, None]
+        # By half frames: next to a note that starts or fades, all that is soft would pass for zero.
+        found = found.reshape(len(lines), -1, hop // 2)
+        power = np.einsum("ijk,ijk->ij", found, found) / (hop // 2)
+        zero = np.sqrt(_SEARCHED_ZERO * power + _SEARCHED_ROUNDING)
+        zeroed = np.abs(found, out=found) < zero[:, :, None]
         counts += np.roll(zeroed.reshape(-1, hop).sum(axis=0, dtype=np.uint16), block.start)
     if not counts.any():
         return None

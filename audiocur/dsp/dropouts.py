@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,8 @@ _BUFFERS = (64, 128, 256, 480, 512, 576, 960, 1024, 1152, 2048, 4096)  # of audi
 _SLACK = 2  # samples by which a repeated buffer may seem longer, by chance
 _SHORT_BUFFER = 256  # waves of so short a period are common, so these must also begin or end with a jump
 _KINK = 4.0  # times the usual step
+_GATE_S, _GATED, _IN_TIME, _MOSTLY = 0.02, 8, 0.05, 0.8  # what makes a rhythm of them
+_CLOSED = 0.15  # of the time a gate is closed; lost buffers come to less
 
 
 class Dropouts(NamedTuple):
@@ -34,15 +36,16 @@ def dropouts(samples: Samples, rate_hz: int, *, min_s: float = 0.001, max_s: flo
     """Stretches inside music where the signal stands still, or repeats its last buffer.
 
     In curation: finds what a full disk, a busy processor or a lost packet left in a recording. One is a fault, and
-    nothing that a model should learn; clean music has none.
+    nothing that a model should learn; recorded music has none.
 
     Standing still is a run of equal samples of `min_s` to `max_s`, zeros or the last value held, with music of about
     the same level on either side, which the run interrupts in mid-wave: the wave leaves it with a jump or steeply and,
     unless the last value is held, was broken off in the same way. So pauses between songs, fades, gated notes that end
     in a fade or are followed by something of another level, clipped peaks and square waves are none. What is cut off in
-    mid-wave and goes on in mid-wave within `max_s` is one, also where it was done on purpose (stutter effects). Longer
-    gaps are left to `silence`. A repeat is a buffer of a usual size (64 to 4096 samples) that is followed by itself,
-    once or more often, and then by something else.
+    mid-wave and goes on in mid-wave within `max_s` is one, also where it was done on purpose (stutter effects), but not
+    where it is cut off again and again at one distance, as a gated synthesizer is. Longer gaps are left to `silence`. A
+    repeat is a buffer of a usual size (64 to 4096 samples) that is followed by itself, once or more often, and then by
+    something else.
 
     It is wrong about drop-outs that were filled with noise or by a decoder's concealment, and about copies in a lossy
     format, resampled or with dither: nothing is exactly equal there.
@@ -71,12 +74,26 @@ def dropouts(samples: Samples, rate_hz: int, *, min_s: float = 0.001, max_s: flo
     if samples.size:
         loudest = samples[int(np.argmax(np.abs(samples[:, :: 8 * _GRID]).sum(axis=1)))]
         found += [run for run in _repeats(loudest) if run[1] - run[0] <= longest]
+    if _gated(found, rate_hz):
+        return Dropouts(0, 0.0)
     count = total = reached = 0
     for start, stop in sorted(found):
         count += start >= reached
         total += max(0, stop - max(start, reached))
         reached = max(reached, stop)
     return Dropouts(count, total / rate_hz)
+
+
+def _gated(found: Sequence[tuple[int, int]], rate_hz: int) -> bool:
+    """Whether they come at multiples of one distance, so many and so long that it is no chance."""
+    starts = np.unique([start for start, _ in found])
+    distances = np.diff(starts)
+    distances = distances[distances > _GATE_S * rate_hz]  # not of two channels, or of one place found twice
+    lengths = {start: stop - start for start, stop in found}
+    if len(distances) < _GATED or sum(lengths.values()) < _CLOSED * (starts[-1] - starts[0]):
+        return False
+    steps = distances / np.quantile(distances, 0.1)
+    return bool(np.mean(np.abs(steps - np.rint(steps)) < _IN_TIME) > _MOSTLY)
 
 
 def _runs(channel: Samples, shortest: int) -> Iterator[tuple[int, int]]:

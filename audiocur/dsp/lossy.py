@@ -87,7 +87,7 @@ def lossy(
         suspect: None where neither trace can be looked for: silence, pure tones, clips under 0.1 s, and low rates.
         codec, codec_score, zeroed_ratio: see `codec_grid`.
         wall_hz: where the spectrum falls most within 200 Hz, from 10 kHz up; None with the next four for rates under
-            32 kHz and silence. Natural spectra have such a place too; see how far it falls.
+            32 kHz, for silence and where it falls nowhere. Natural spectra have such a place too; see how far it falls.
         wall_db: how far it falls there, to the loudest 300 Hz above.
         wall_db_per_octave: how steeply.
         wall_sag_db: how far it has sunk within the 300 Hz before.
@@ -116,7 +116,7 @@ def lossy(
     suspect |= deep.clean and deep.fall_db >= deep_db and not _may_be_resampled(deep.hz, rate_hz)
     heard = level[spectrogram.frequencies_hz >= _LOWEST_HZ].max() > 10.0 ** (_CONTENT_DBFS / 10.0)
     judged = suspect or heard or grid.score is not None
-    return Lossy(suspect if judged else None, *grid, *deep)
+    return Lossy(suspect if judged else None, *grid, *(deep if deep.fall_db > 0 else [None] * 5))
 
 
 def _wall(level: Samples, spectrogram: Spectrogram, width_hz: float) -> _Wall | None:

@@ -23,6 +23,7 @@ _SURROUND = 1.41  # BS.1770-5, Annex 1, table 3
 _CHANNEL_WEIGHTS = {
     5: (1.0, 1.0, 1.0, _SURROUND, _SURROUND),  # L R C Ls Rs
     6: (1.0, 1.0, 1.0, 0.0, _SURROUND, _SURROUND),  # L R C LFE Ls Rs
+    8: (1.0, 1.0, 1.0, 0.0, 1.0, 1.0, _SURROUND, _SURROUND),  # L R C LFE, behind (beyond 120°), at the sides
 }
 
 
@@ -30,8 +31,8 @@ def step_power(samples: Samples, rate_hz: int) -> Power:
     """K-weighted power in steps of 10 ms: what every loudness here is made of.
 
     Args:
-        samples: shape (channels, samples). Five channels are L R C Ls Rs, six are L R C LFE Ls Rs; with any other
-            number every channel counts alike.
+        samples: shape (channels, samples). Five channels are L R C Ls Rs, six are L R C LFE Ls Rs, eight are
+            L R C LFE, back pair, side pair, as in WAV and FLAC; with any other number every channel counts alike.
         rate_hz: sampling rate; the weighting is derived for it.
 
     Returns:

@@ -12,6 +12,7 @@ from audiocur.dsp.levels import NOTHING, Levels
 
 _CLOSE = 0.99  # correlation from which the difference is taken sample by sample, for as one of powers it is rounded
 _BLOCK = 65_536
+_ASIDE_DB = 18.0  # of level between the ears' two signals, from which on sound lies wholly at one side
 
 
 class Stereo(NamedTuple):
@@ -35,8 +36,9 @@ def stereo(
 
     In curation: tells stereo from what only has two channels. One channel twice is "dual mono" at whatever level each
     has, since correlation does not hear level, and with noise or dither up to 36 dB below it. A channel `dead_db` below
-    the other leaves "left only" or "right only": sound lies wholly at one side from 18 dB on. "inverted" is a recording
-    of which one channel's polarity is reversed; it sounds hollow and vanishes in mono. Further channels are not heard.
+    the other, or 18 dB if it holds the same, leaves "left only" or "right only": from there on sound lies at one side.
+    "inverted" is a recording of which one channel's polarity is reversed; it sounds hollow and vanishes in mono.
+    Further channels are not heard.
 
     A single answer for a whole clip is wrong where the image changes within it. Stereo effects that widen beyond the
     loudspeakers can correlate as little as reversed polarity, and true stereo with a weak centre, reversed, correlates
@@ -86,9 +88,10 @@ def stereo(
     elif correlation is not None and correlation < -_CLOSE:
         middle = _power_of_sum(samples, levels, 1.0)
     balance_db = _ratio_db(right, left)
-    if abs(balance_db) >= dead_db:
+    one = correlation is not None and correlation >= mono_correlation
+    if abs(balance_db) >= (min(dead_db, _ASIDE_DB) if one else dead_db):
         image = "left only" if balance_db < 0 else "right only"
-    elif correlation is not None and correlation >= mono_correlation:
+    elif one:
         image = "dual mono"
     elif correlation is not None and correlation <= inverted_correlation:
         image = "inverted"

@@ -35,6 +35,7 @@ _PER_DIVISION = 5.1  # spectrum at two or three onsets a beat, whichever is stro
 _PER_GROUPING = 6.0  # spectrum at every second or third beat, whichever is stronger
 _PER_REGULARITY = 2.6  # logarithm of the autocorrelation after one to four beats, of all bands
 _USUAL_BPM, _PER_SQUARED_OCTAVE = 125.0, 1.8
+_RECURS = 0.01  # regularity under which nothing comes again
 _LEAST_REGULAR = 0.3  # of the most regular level; less and the onsets know nothing of it
 _LEAST_LIKELY = 0.02  # levels less likely than this are no alternatives
 _CLEAR = 0.12  # a confidence; below it beats are a guess, and bars a guess on top of it
@@ -121,7 +122,7 @@ def tempo(
     levels_bpm = pulse_bpm * np.array(_LEVELS)
     levels_bpm = levels_bpm[(levels_bpm >= min_bpm * 0.999) & (levels_bpm <= max_bpm * 1.001)]
     regular = whole.regularity(levels_bpm, _MULTIPLES)
-    there = regular >= max(_LEAST_REGULAR * float(regular.max()), np.finfo(float).tiny)
+    there = regular >= max(_LEAST_REGULAR * float(regular.max()), _RECURS)
     if not there.any():
         return Tempo()
     levels_bpm = levels_bpm[there]

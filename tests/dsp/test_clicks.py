@@ -106,8 +106,6 @@ def test_parameters():
     x = music() + scratches(44_100, spread(8), height=0.05)
     assert clicks(x) > clicks(x, threshold_db=60.0) == 0
     assert clicks(x, alone_db=60.0) == 0
-    drums = 0.3 * train(instruments.kick(44_100), 0.37) + 1e-3 * np.random.default_rng(0).standard_normal(264_600)
-    assert clicks(drums, change_db=20.0, threshold_db=15.0, alone_db=6.0) >= clicks(drums)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, -1.0])

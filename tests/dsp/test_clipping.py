@@ -125,3 +125,9 @@ def test_any_length(num_samples):
     ratio, runs = clipping(samples, levels(samples, 44_100))
     assert 0 <= ratio <= 1
     assert 0 <= runs <= 2 * 44_100
+
+
+def test_silence_with_one_glitch_is_no_ceiling():
+    silent = np.zeros((1, 4 * 44_100), np.float32)
+    silent[0, 50_000] = 0.5
+    assert clipping(silent, levels(silent, 44_100)).ratio == 0.0

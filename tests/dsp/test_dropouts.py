@@ -116,3 +116,12 @@ def test_parameters():
 @pytest.mark.parametrize("samples", [np.zeros((2, 44_100)), np.ones((1, 1)), np.full((8, 50), 0.1), np.zeros((1, 0))])
 def test_nothing_to_find(samples):
     assert dropouts(samples.astype(np.float32), RATE_HZ) == (0, 0.0)
+
+
+@pytest.mark.parametrize("bpm", [120, 128, 138])
+def test_a_gated_synthesizer_has_none(bpm):
+    t = np.arange(8 * RATE_HZ) / RATE_HZ
+    chord = sum((t * hz) % 1 - 0.5 for hz in (110.0, 164.8, 220.0, 277.2))
+    sixteenth_s = 15 / bpm
+    gated = 0.2 * chord * (t % sixteenth_s < 0.55 * sixteenth_s)
+    assert dropouts(in_16_bits(gated), RATE_HZ).times == 0

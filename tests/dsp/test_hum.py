@@ -108,3 +108,16 @@ def test_silence_has_none(rate_hz, value):
 @pytest.mark.parametrize("num_samples", [0, 1, 1000, 44_100 * 3])
 def test_too_short(num_samples):
     assert hum(np.ones(num_samples, np.float32), 44_100) == (None, None)
+
+
+@pytest.mark.parametrize("bpm", [120, 124, 128, 150])
+@pytest.mark.parametrize("hz", [49.0, 50.0, 58.0, 60.0])
+def test_kicks_on_every_beat_are_no_hum(bpm, hz):
+    """Their beat makes a comb of lines, some of which lie at 50 or 60 Hz."""
+    rate_hz = 8000
+    t = np.arange(15 * rate_hz) / rate_hz
+    since = t % (60 / bpm)
+    kick = np.sin(2 * np.pi * (hz * since + 2.0 * (1 - np.exp(-30 * since)))) * np.exp(-5 * since)
+    chord = sum(np.sin(2 * np.pi * pitch * t) for pitch in (220.0, 277.2, 329.6)) * np.exp(-2 * (t % (240 / bpm)))
+    sound = 0.5 * kick + 0.05 * chord + 0.001 * np.random.default_rng(0).standard_normal(len(t))
+    assert hum(sound.astype(np.float32), rate_hz).hz is None

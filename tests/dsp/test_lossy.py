@@ -99,6 +99,15 @@ def test_a_copy_too_dark_for_a_wall_is_found_by_its_frames():
     assert found.wall_db < 25
 
 
+@pytest.mark.parametrize("decay_s", [0.1, 0.2])
+@pytest.mark.parametrize("kbps", [96, 128])
+def test_frames_are_found_between_notes_that_fade(decay_s, kbps):
+    t = np.arange(6 * RATE_HZ) / RATE_HZ
+    notes = sum(np.sin(2 * np.pi * 220 * i * t) / i * np.exp(-(t % 0.5) * np.sqrt(i) / decay_s) for i in range(1, 40))
+    copy = coded(0.1 * np.tile(notes, (2, 1)) + 0.02 * noise(slope_db=-9), "aac", kbps)
+    assert judge(stored(copy[:, 12_345:])).codec == "aac"
+
+
 def test_a_copy_that_was_resampled_is_found_by_its_wall():
     copy = soxr.resample(coded(noise(), "libmp3lame", 128).T, RATE_HZ, 48_000).T
     found = judge(stored(copy), 48_000)

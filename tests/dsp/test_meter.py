@@ -73,4 +73,5 @@ def test_level_does_not_matter():
         spectrogram = Audio(samples * np.float32(gain), RATE_HZ).spectrogram
         onsets = onset_strength(spectrogram)
         of.append(bars(spectrogram, onsets.whole, onsets.low, beats))
-    assert (of[0] and of[0][:2]) == (of[1] and of[1][:2])
+    assert of[0] is None
+    assert of[1] is None

@@ -79,7 +79,7 @@ def rounded(x, dither=0.0, seed=1):
 
 
 @pytest.mark.parametrize("gain", [1.0, 0.1])
-@pytest.mark.parametrize("difference_db", [0, 3, 12, -20])
+@pytest.mark.parametrize("difference_db", [0, 3, 12, -16])
 @pytest.mark.parametrize("dither", [0.0, 0.5])
 def test_dual_mono_after_a_difference_in_level_and_dither(gain, difference_db, dither):
     left, right = gain * ONE, gain * ONE * 10 ** (difference_db / 20)
@@ -121,3 +121,10 @@ def test_small_differences_are_measured_not_rounded():
     # 60 dB below the sum, where the difference of two powers in float32 would be mostly rounding.
     pair = np.stack([ONE + 1e-3 * OTHER, ONE - 1e-3 * OTHER])
     assert stereo(pair).side_mid_ratio_db == pytest.approx(-60, abs=0.05)
+
+
+@pytest.mark.parametrize(("level_db", "image"), [(-16, "dual mono"), (-20, "left only"), (-28, "left only")])
+def test_one_sound_far_to_one_side_is_no_dual_mono(level_db, image):
+    left = np.random.default_rng(0).normal(0, 0.1, 44_100).astype(np.float32)
+    pair = np.stack([left, left * np.float32(10 ** (level_db / 20))])
+    assert stereo(pair).image == image

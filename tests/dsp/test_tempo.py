@@ -207,3 +207,10 @@ def test_onsets_are_where_energy_rises():
         )
         peak_s = (around.start + strength[around].argmax()) / spectrogram.frame_rate_hz
         assert peak_s == pytest.approx(start_s, abs=0.03)
+
+
+@pytest.mark.parametrize("seconds", [4.1, 5.0, 10.0])
+def test_one_onset_has_no_tempo(seconds):
+    click = np.zeros((1, round(seconds * 44_100)), np.float32)
+    click[0, click.shape[1] // 2] = 1.0
+    assert tempo(Audio(click, 44_100).spectrogram).bpm is None

@@ -33,7 +33,14 @@ def library(tmp_path_factory) -> Path:
 
 
 def words(library, output, *others):
-    return [f"source.path={library}", f"output.path={output}", "segment.max_s=12", "keep.bandwidth=", *others]
+    return [
+        f"source.path={library}",
+        f"output.path={output}",
+        "segment.max_s=12",
+        "keep.bandwidth=",
+        "keep.music=",
+        *others,
+    ]
 
 
 def audiocur(*words) -> subprocess.CompletedProcess[str]:

@@ -173,7 +173,7 @@ def library(fuzz_seeds: dict[str, bytes], tmp_path: Path) -> Path:
 
 
 def curate(library: Path, output: Path) -> None:
-    parts = ["keep.bandwidth=", "decode.span_s=3", "segment.min_s=1", "segment.max_s=2.5"]
+    parts = ["keep.bandwidth=", "keep.music=", "decode.span_s=3", "segment.min_s=1", "segment.max_s=2.5"]
     words = ["recipe=music_gen", f"source.path={library}", f"output.path={output}", *parts]
     done = subprocess.run([sys.executable, "-m", "audiocur", *words], capture_output=True, text=True, timeout=TIMEOUT_S)
     printed = done.stdout + done.stderr

@@ -21,6 +21,7 @@ ODD = {
     "nothing but zeros": (np.zeros((44_100 * 6, 2)), 44_100),
     "8 kHz": (RNG.normal(0, 0.1, (8_000 * 6, 1)), 8_000),
     "384 kHz": (RNG.normal(0, 0.1, (384_000 * 5, 1)), 384_000),
+    "768 kHz": (RNG.normal(0, 0.1, (768_000 * 3, 1)), 768_000),
     "six channels": (RNG.normal(0, 0.1, (48_000 * 5, 6)), 48_000),
     "a constant": (np.full((44_100 * 5, 2), 0.5), 44_100),
     "not finite": (np.where(np.arange(44_100 * 5) == 1000, np.nan, 0.1)[:, None], 44_100),

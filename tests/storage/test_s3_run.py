@@ -146,7 +146,7 @@ def test_the_command_on_ray(bucket, library, tmp_path) -> None:
             f"output.path={target}",
         ]
         done = subprocess.run(
-            [*command, "segment=window", "decode.span_s=10"],
+            [*command, "segment=window", "decode.span_s=10", "keep.music="],
             capture_output=True,
             text=True,
             timeout=280,

@@ -22,7 +22,9 @@ class Bandwidth(ClipOp):
     range_db: float = 90.0
     percentile: float = 90.0
 
-    writes = (Column("bandwidth_hz", pa.float32(), "Hz", "highest frequency with content, null for silence"),)
+    writes = (
+        Column("bandwidth_hz", pa.float32(), "Hz", "highest frequency with content, null for silence, under 0.1 s"),
+    )
 
     def __post_init__(self) -> None:
         require(-200 <= self.floor_dbfs <= -40, "floor_dbfs", self.floor_dbfs, "dBFS of a bin, -200 to -40")

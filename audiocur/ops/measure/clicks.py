@@ -22,7 +22,7 @@ class Clicks(ClipOp):
     alone_db: float = 14.0
     change_db: float = 3.0
 
-    writes = (Column("clicks_per_s", pa.float32(), "1/s", "clicks a second, null for clips of less than 0.06 s"),)
+    writes = (Column("clicks_per_s", pa.float32(), "1/s", "clicks a second, null under 0.06 s and under 3.5 kHz"),)
 
     def __post_init__(self) -> None:
         require(15 <= self.threshold_db <= 80, "threshold_db", self.threshold_db, "decibels, 15 to 80")

@@ -22,8 +22,8 @@ class Edges(ClipOp):
     silence_dbfs: float = -60.0
 
     writes = (
-        Column("abrupt_start", pa.bool_(), "", "whether it begins in the middle of a sound, null for silence"),
-        Column("abrupt_end", pa.bool_(), "", "whether it ends in the middle of a sound, null for silence"),
+        Column("abrupt_start", pa.bool_(), "", "whether it begins in mid-sound, null for silence and under 0.1 s"),
+        Column("abrupt_end", pa.bool_(), "", "whether it ends in mid-sound, null for silence and under 0.1 s"),
     )
 
     def __post_init__(self) -> None:

@@ -21,8 +21,8 @@ class Hum(ClipOp):
     min_db: float = -50.0
 
     writes = (
-        Column("hum_hz", pa.float32(), "Hz", "frequency of the grid, 50 or 60, null where there is no hum"),
-        Column("hum_db", pa.float32(), "dB", "level of the hum over the clip's, null where there is none"),
+        Column("hum_hz", pa.float32(), "Hz", "frequency of the grid, 50 or 60, null without hum and under 4 s"),
+        Column("hum_db", pa.float32(), "dB", "level of the hum over the clip's, null with hum_hz"),
     )
 
     def __post_init__(self) -> None:

@@ -25,11 +25,16 @@ class Key(ClipOp):
             "key",
             pa.string(),
             "",
-            "tonic and mode, as in A minor or Eb major, null for silence",
+            "tonic and mode, as in A minor or Eb major, null for silence and under 0.1 s",
             "Krumhansl 1990, with the profiles of Albrecht and Shanahan 2013",
         ),
-        Column("key_confidence", pa.float32(), "ratio", "how well the key fits, and better than the next, 0 to 1"),
-        Column("tuning_cents", pa.float32(), "cents", "of A4 over 440 Hz, -50 to 50"),
+        Column(
+            "key_confidence",
+            pa.float32(),
+            "ratio",
+            "how well it fits, and better than the next, 0 to 1, null with key",
+        ),
+        Column("tuning_cents", pa.float32(), "cents", "of A4 over 440 Hz, -50 to 50, null with key"),
     )
 
     def __post_init__(self) -> None:

@@ -30,7 +30,7 @@ class Lossy(ClipOp):
         Column("codec_trace", pa.string(), "", "whose frames were found: mp3, or aac (Vorbis too)", _CODECS),
         Column("codec_score", pa.float32(), "σ", "how far zeros stand out in the best frames", _CODECS),
         Column("codec_zeroed_ratio", pa.float32(), "ratio", "share of coefficients zeroed in these frames", _CODECS),
-        Column("wall_hz", pa.float32(), "Hz", "where the spectrum falls most within 200 Hz, above 10 kHz", _WALLS),
+        Column("wall_hz", pa.float32(), "Hz", "where the spectrum falls most, above 10 kHz, null under 32 kHz", _WALLS),
         Column("wall_db", pa.float32(), "dB", "how far it falls there, never to come back", _WALLS),
         Column("wall_db_per_octave", pa.float32(), "dB/octave", "how steeply it falls there", _WALLS),
         Column("wall_sag_db", pa.float32(), "dB", "how far it sank in 300 Hz before, as resamplers do"),

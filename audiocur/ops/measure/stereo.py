@@ -29,9 +29,19 @@ class Stereo(ClipOp):
             "",
             '"stereo", "dual mono", "inverted", "left only" or "right only", null for one channel and for silence',
         ),
-        Column("stereo_correlation", pa.float32(), "", "correlation of left and right, null for one channel"),
-        Column("side_mid_ratio_db", pa.float32(), "dB", "level of the difference over the sum, null for one channel"),
-        Column("balance_db", pa.float32(), "dB", "level of right over left, null for one channel"),
+        Column(
+            "stereo_correlation",
+            pa.float32(),
+            "",
+            "of left and right, null for one channel or a constant one",
+        ),
+        Column(
+            "side_mid_ratio_db",
+            pa.float32(),
+            "dB",
+            "level of the difference over the sum, null with stereo_image",
+        ),
+        Column("balance_db", pa.float32(), "dB", "level of right over left, null with stereo_image"),
     )
 
     def __post_init__(self) -> None:
