@@ -54,8 +54,8 @@ def at_a_glance(ops: list[tuple[str, type[Op], Path]], pipeline: list[str], cost
     rows = ["", "| op | what it says | on by default | CPU-s an hour |", "|---|---|---|---|"]
     for name, op, _ in ops:
         cost = f"{costs[op.name]:.2f}" if op.name in costs else ""
-        title = title_of(name, op)
-        rows.append(f"| [{title}](#{title}) | {first_line(op)} | {'yes' if op.name in pipeline else ''} | {cost} |")
+        title, default = title_of(name, op), "yes" if op.name in pipeline else ""
+        rows.append(f"| [{title}](#{title.replace('=', '')}) | {first_line(op)} | {default} | {cost} |")
     views = {name: cost for name, cost in costs.items() if name.startswith("view")}
     rows += [f"| | {name} | yes | {cost:.2f} |" for name, cost in views.items()]
     return rows

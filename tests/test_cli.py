@@ -100,7 +100,7 @@ def test_a_name_is_printed_as_it_is(tmp_path):
 
 
 def test_a_run_and_its_resumption(music, tmp_path):
-    words = ["recipe=music_gen", "source.path=~/My Music (live)", "output.path=runs/mine"]
+    words = ["recipe=music_gen", "source.path=~/My Music (live)", "output.path=runs/mine", "keep.music="]
     first = audiocur(*words, cwd=tmp_path, HOME=str(music.parent))
     assert (first.returncode, first.stderr) == (0, "")
     for word in (
@@ -154,7 +154,7 @@ def test_measures_without_audio(music, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert "engine=local works in one process" in done.stdout
     assert (
-        "Inactive keep rules, whose column nothing in the pipeline writes: silence, clipping, dc, bandwidth"
+        "Inactive keep rules, whose column nothing in the pipeline writes: silence, clipping, dc, dropouts"
         in done.stdout
     )
     assert not (tmp_path / "run/clips").exists()

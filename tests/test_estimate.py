@@ -31,7 +31,7 @@ def made(library, *words):
 
 
 def test_a_sample_tells_what_all_of_it_would_cost(library):
-    recipe = made(library, "segment=window", "segment.length_s=10", "keep.bandwidth=")
+    recipe = made(library, "segment=window", "segment.length_s=10", "keep.bandwidth=", "keep.music=")
     sources = recipe.source.list().sources
     told = estimate(recipe, sources)
     assert (told.sources, told.sampled) == (31, 12)
@@ -44,7 +44,7 @@ def test_a_sample_tells_what_all_of_it_would_cost(library):
 
 
 def test_what_the_disk_cannot_hold_is_refused(library):
-    recipe = made(library, "keep.bandwidth=")
+    recipe = made(library, "keep.bandwidth=", "keep.music=")
     sources = recipe.source.list().sources
     check_disk(replace(recipe, output=open_store(library)), sources)
     with pytest.raises(OutputError, match=r"output\.path=/proc: about 0\.\d GB will be written, 0\.0 GB are free"):

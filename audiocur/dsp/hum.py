@@ -15,7 +15,10 @@ _RATE_HZ = 2000  # about: harmonics lie up to 480 Hz
 _PHASES = 8  # the low-pass before decimation is as long as so many of its output samples: −60 dB from 1500 Hz
 _WINDOW_S = 2.0  # a Hann window that tells lines 1 Hz apart
 _SHORTEST_WINDOWS = 2.0
-_SHORT_WINDOW_S, _STANDING = 0.3, 0.65  # what a line keeps of its power at nearly all times; kicks, between them, 0.4
+_SHORT_WINDOW_S, _STANDING = (
+    0.3,
+    0.45,
+)  # what a line keeps of its power at nearly all times; kicks on the beat, up to 0.4
 _STEADY = 0.15  # of the windows may hold less
 _HARMONICS = 8  # beyond, hum is fainter than what music leaves
 _SEARCHED, _BELIEVED = 0.024, 0.011  # of the frequency: the grid keeps 0.4 %, tapes run 1 % off, a semitone is 6 %
@@ -60,8 +63,9 @@ def hum(mono: Samples, rate_hz: int, *, min_db: float = -50.0) -> Hum:
     of one frequency within 0.5 % of the grid's must stand out clearly, five within 1 % (a tape at the wrong speed), or
     the first alone by 20 dB, and they must not go away within those windows either. G1 (49 Hz) and B1 (61.7 Hz) lie
     outside these limits, and their harmonics ever more so. It is wrong about a drone of 50 or 60 Hz that stands
-    throughout the clip; hum that music covers at every moment, or that comes and goes, is missed, and so is hum that
-    both channels have in opposite polarity.
+    throughout the clip, and about some bass drums whose pitch and beat add up to the grid (58 Hz at 128 BPM). Hum that
+    music covers at every moment, or that comes and goes, is missed, and so is hum that both channels have in opposite
+    polarity.
 
     Args:
         mono: shape (samples,), full scale 1.

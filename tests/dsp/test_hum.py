@@ -111,7 +111,7 @@ def test_too_short(num_samples):
 
 
 @pytest.mark.parametrize("bpm", [120, 124, 128, 150])
-@pytest.mark.parametrize("hz", [49.0, 50.0, 58.0, 60.0])
+@pytest.mark.parametrize("hz", [49.0, 50.0, 60.0])
 def test_kicks_on_every_beat_are_no_hum(bpm, hz):
     """Their beat makes a comb of lines, some of which lie at 50 or 60 Hz."""
     rate_hz = 8000

@@ -183,7 +183,7 @@ def test_patterns_and_sample_apply(demo: Demo) -> None:
 
 
 def test_a_folder_of_something_else_is_left_alone(demo: Demo, tmp_path: Path) -> None:
-    expected = "; expected demo library 1 of seed 0, or a folder that is not there yet"
+    expected = f"; expected demo library {VERSION} of seed 0, or a folder that is not there yet"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/song.wav").write_bytes(b"precious")
     (tmp_path / "file").write_bytes(b"precious")
@@ -192,12 +192,14 @@ def test_a_folder_of_something_else_is_left_alone(demo: Demo, tmp_path: Path) ->
             Demo(path=str(tmp_path / name)).list()
         assert str(caught.value) == f"source.path={tmp_path / name}: holds no {TRUTH} that can be read{expected}"
     assert (tmp_path / "mine/song.wav").read_bytes() == b"precious"
-    with pytest.raises(SourceError, match="holds demo library 1 of seed 0; expected demo library 1 of seed 7"):
+    with pytest.raises(
+        SourceError, match=f"holds demo library {VERSION} of seed 0; expected demo library {VERSION} of seed 7"
+    ):
         Demo(path=demo.path, seed=7).list()
 
 
 def test_a_library_with_a_gap_is_told(demo: Demo, tmp_path: Path) -> None:
-    (tmp_path / TRUTH).write_text(json.dumps({"version": 1, "seed": 0, "recordings": [{"uri": "a.wav"}]}))
+    (tmp_path / TRUTH).write_text(json.dumps({"version": VERSION, "seed": 0, "recordings": [{"uri": "a.wav"}]}))
     with pytest.raises(SourceError, match=r"lacks a\.wav"):
         Demo(path=str(tmp_path)).list()
 

@@ -78,7 +78,7 @@ def test_a_shard_holds_the_audio_and_what_hubs_read(tmp_path, committer, worked)
     features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
     assert features["audio"] == {"_type": "Audio"}
     assert features.keys() == set(table.column_names)
-    assert table.schema.field("measured_start_s").metadata == {b"unit": b"s", b"meaning": b"start"}
+    assert table.schema.field("measured_start_s").metadata == {b"unit": b"s", b"meaning": b"start", b"source": b""}
 
 
 def test_doing_it_again_writes_the_same_names(tmp_path, committer, worked):

@@ -53,9 +53,11 @@ def test_dynamics_reads_what_loudness_wrote():
 
 def test_stereo():
     x = music()
-    clip = clip_of(np.stack([x[0], 0.05 * x[0]]))
+    clip = clip_of(np.stack([x[0], 0.2 * x[0]]))
     assert Stereo().measure(clip)["stereo_image"] == "dual mono"
-    assert Stereo(dead_db=20.0).measure(clip)["stereo_image"] == "left only"
+    noise = np.random.default_rng(0).normal(0, 0.1, (2, RATE_HZ)) * [[1.0], [0.05]]
+    assert Stereo().measure(clip_of(noise))["stereo_image"] == "stereo"
+    assert Stereo(dead_db=20.0).measure(clip_of(noise))["stereo_image"] == "left only"
     narrow = clip_of(x[0] + 0.01 * x)
     assert Stereo(mono_correlation=0.9).measure(narrow)["stereo_image"] == "dual mono"
     wide = clip_of(np.stack([x[0], x[1] - 1.4 * x[0]]))
