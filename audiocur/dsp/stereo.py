@@ -89,7 +89,7 @@ def stereo(
         middle = _power_of_sum(samples, levels, 1.0)
     balance_db = _ratio_db(right, left)
     one = correlation is not None and correlation >= mono_correlation
-    if abs(balance_db) >= (min(dead_db, _ASIDE_DB) if one else dead_db):
+    if abs(balance_db) >= (_ASIDE_DB if one else dead_db):
         image = "left only" if balance_db < 0 else "right only"
     elif one:
         image = "dual mono"
