@@ -4,6 +4,11 @@ from .engine.local import LocalEngine as LocalEngine
 from .engine.ray import RayEngine as RayEngine
 from .job import Job as Job
 from .job import Limits as Limits
+from .op import ClipOp as ClipOp
+from .op import Column as Column
+from .op import Device as Device
+from .op import ModelOp as ModelOp
+from .op import SpanOp as SpanOp
 from .ops.caption.describe import Describe as Describe
 from .ops.measure.bandwidth import Bandwidth as Bandwidth
 from .ops.measure.clicks import Clicks as Clicks
@@ -31,7 +36,7 @@ from .ops.tag.measures import MeasuresTag as MeasuresTag
 from .ops.transform.decode import Decode as Decode
 from .ops.transform.encode import Encode as Encode
 from .pipeline import Pipeline as Pipeline
-from .pipeline import Placement as Placement
+from .placement import Placement as Placement
 from .planning import Split as Split
 from .rules import KeepRule as KeepRule
 from .sources.demo import Demo as Demo

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -95,6 +95,7 @@ class Audio:
 
     samples: Samples
     rate_hz: int
+    _resampled: dict[int, Samples] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 2 or self.samples.dtype != np.float32:
@@ -126,19 +127,24 @@ class Audio:
         """Mean of the channels, shape (samples,)."""
         return _mono(self.samples)
 
-    @cached_property
+    @property
     def mono_16k(self) -> Samples:
-        """The mono view band-limited and resampled to 16 kHz (soxr HQ), for voice models."""
-        if self.rate_hz == VOICE_RATE_HZ:
+        """The mono view at 16 kHz, for voice models; see `mono_at`."""
+        return self.mono_at(VOICE_RATE_HZ)
+
+    def mono_at(self, rate_hz: int) -> Samples:
+        """The mono view band-limited and resampled (soxr HQ), shape (samples at that rate,), for models."""
+        if rate_hz == self.rate_hz:
             return self.mono
-        # A block at a time: of a long span, the mono view at its own rate would be another 100 MB to write and read.
-        stream = soxr.ResampleStream(self.rate_hz, VOICE_RATE_HZ, 1, dtype="float32")
-        resampled = []
-        for at in range(0, max(1, self.num_samples), _RESAMPLING_BLOCK):
-            end = at + _RESAMPLING_BLOCK
-            resampled.append(stream.resample_chunk(_mono(self.samples[:, at:end]), last=end >= self.num_samples))
-        whole: Samples = np.concatenate(resampled)
-        return whole
+        if rate_hz not in self._resampled:
+            # A block at a time: of a long span, the mono view at its own rate would be 100 MB more to write and read.
+            stream = soxr.ResampleStream(self.rate_hz, rate_hz, 1, dtype="float32")
+            resampled = []
+            for at in range(0, max(1, self.num_samples), _RESAMPLING_BLOCK):
+                end = at + _RESAMPLING_BLOCK
+                resampled.append(stream.resample_chunk(_mono(self.samples[:, at:end]), last=end >= self.num_samples))
+            self._resampled[rate_hz] = np.concatenate(resampled)
+        return self._resampled[rate_hz]
 
     @cached_property
     def levels(self) -> Levels:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from audiocur.isolation import Death, run_isolated
+from audiocur.models import Served
 from audiocur.op import ModelOp
 from audiocur.pipeline import Stage
 from audiocur.records import Span
@@ -17,7 +18,13 @@ PORTION_BYTES = 160_000_000
 
 
 def work_through(
-    rows: Sequence[Span | Death], stage: Stage, committer: Committer | None, *, careful: bool, watchdog: bool
+    rows: Sequence[Span | Death],
+    stage: Stage,
+    committer: Committer | None,
+    *,
+    careful: bool,
+    watchdog: bool,
+    served: Served | None = None,
 ) -> list[Span | Death | Committed]:
     """The rows after the stage; the last stage commits the spans, and gives back what was committed instead.
 
@@ -27,19 +34,22 @@ def work_through(
         committer: of the last stage.
         careful: in a process apart, so that what kills it is known.
         watchdog: end this process if a span takes too long.
+        served: models that are not in this process.
     """
     deaths: list[Span | Death | Committed] = [row for row in rows if isinstance(row, Death)]
     spans = [row for row in rows if isinstance(row, Span)]
     with one_thread():
-        done = run_isolated(stage, spans) if careful else _run(stage, spans, watchdog=watchdog)
+        # What is elsewhere can do this process no harm.
+        here = run_isolated(stage, spans) if careful and not served else None
+        done = here or _run(stage, spans, watchdog=watchdog, served=served)
         return [*deaths, *(_committed(done, committer) if committer else done)]
 
 
-def _run(stage: Stage, spans: Sequence[Span], *, watchdog: bool) -> Iterator[Span]:
+def _run(stage: Stage, spans: Sequence[Span], *, watchdog: bool, served: Served | None) -> Iterator[Span]:
     """The spans one after the other, or all together where a model wants their clips in batches."""
     together = any(isinstance(step.op, ModelOp) for step in stage.steps)
     for some in [spans] if together else [[span] for span in spans]:
-        run_stage(stage, some, watchdog=watchdog)
+        run_stage(stage, some, watchdog=watchdog, served=served)
         yield from some
 
 

@@ -56,10 +56,11 @@ def build(cls: type[T], key: str, values: Mapping[str, Any], words: Mapping[str,
         ConfigError: an unknown key, a wrong type, a bad range or a missing value.
     """
     known = {field.name: field for field in fields(cls) if field.init}  # type: ignore[arg-type]
+    hints = get_type_hints(cls)
+    values, words = _with_inner(key, hints, values, words)
     for name, value in {**values, **words}.items():
         if name not in known:
             raise ConfigError(f"{key}.{name}={_shown(value)}: unknown key{closest(name, known)}")
-    hints = get_type_hints(cls)
     given = {name: _from_yaml(f"{key}.{name}", known[name], value) for name, value in values.items()} | {
         name: _parsed(f"{key}.{name}", hints[name], known[name], text) for name, text in words.items()
     }
@@ -104,6 +105,23 @@ def expanded(text: str, where: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise ConfigError(f"{where}: expected a user of this machine after ~, or ./{text} for a name") from error
+
+
+def _with_inner(
+    key: str, hints: Mapping[str, Any], values: Mapping[str, Any], words: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Words like ``env.NAME=value`` taken into the mapping that the field ``env`` is."""
+    given, left = dict(values), dict(words)
+    for word, text in words.items():
+        name, dot, inner = word.partition(".")
+        if get_origin(hints.get(name)) is not dict:
+            continue
+        if not (dot and inner):
+            raise ConfigError(f"{key}.{word}={text}: expected {key}.{name}.<name>=<value>")
+        there = given.get(name) or {}
+        given[name] = {**there, inner: words_of_list(text, word) if text.startswith("[") else text}
+        del left[word]
+    return given, left
 
 
 def _from_yaml(key: str, field: Field[Any], value: Any) -> Any:
@@ -152,9 +170,11 @@ def words_of_list(text: str, key: str) -> list[str]:
 
 def _member(hint: Any, value: Any) -> Any:
     """The member of an enum that a value stands for; what stands for none is left for OmegaConf to refuse."""
-    kind = _without_none(hint)[1]
+    optional, kind = _without_none(hint)
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return next((member for member in kind if str(member.value) == str(value)), value)
+        # `null` is a word for some of them, and needs no quotes in YAML.
+        said = "null" if value is None and not optional else str(value)
+        return next((member for member in kind if str(member.value) == said), value)
     return value
 
 
@@ -185,6 +205,8 @@ def _type_name(hint: Any) -> str:
 def _escaped(value: Any) -> Any:
     if isinstance(value, str):
         return re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
     return [_escaped(item) for item in value] if isinstance(value, list) else value
 
 

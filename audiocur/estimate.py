@@ -7,6 +7,7 @@ recording and nothing else.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import pickle
 import subprocess
@@ -14,13 +15,15 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from io import BytesIO
 
 from audiocur.decoding import read_header
 from audiocur.errors import OutputError, RowError
 from audiocur.job import Job
-from audiocur.op import Decoder
+from audiocur.op import Decoder, ModelOp
 from audiocur.pipeline import Stage, Step
+from audiocur.placement import Placement
 from audiocur.planning import estimate_s
 from audiocur.records import Source, Span, Verdict
 from audiocur.stage import run_stage
@@ -52,6 +55,7 @@ class Estimate:
         sources: recordings in all; `sampled`: tried; `unusable`: of those, without audio that could be worked on.
         seconds: audio in; cpu_s: of one core; wall_s: on all workers.
         clips, kept: clips cut and kept; stored_bytes: of the shards.
+        untried: models that were left out, because they are not for this machine, and what follows them.
     """
 
     sources: int
@@ -63,13 +67,15 @@ class Estimate:
     clips: float
     kept: float
     stored_bytes: float
+    untried: tuple[str, ...]
 
 
 def estimate(job: Job, sources: Sequence[Source]) -> Estimate:
     """Try a seeded sample of the sources and scale up."""
     sample = sorted(sources, key=lambda source: hashlib.sha256(source.source_id.encode()).digest())[:SAMPLE]
     # Keep rules may judge tags, so the sample needs them.
-    tried_sources = list(_try_elsewhere(job.stages(), list(job.source.read_all_tags(sample))))
+    triable = _triable(job.stages())
+    tried_sources = list(_try_elsewhere(triable, list(job.source.read_all_tags(sample))))
     trials = [trial for _, trial in tried_sources]
     # How much longer or shorter the sample is than its sizes suggest, so are the others.
     guessed = sum(estimate_s(source) for source, _ in tried_sources) or 1.0
@@ -88,7 +94,26 @@ def estimate(job: Job, sources: Sequence[Source]) -> Estimate:
         clips=scale * sum(trial.clips for trial in trials),
         kept=scale * sum(trial.kept for trial in trials),
         stored_bytes=scale * sum(trial.stored_bytes for trial in trials),
+        untried=tuple(step.name for step in job.pipeline.steps[sum(len(stage.steps) for stage in triable) :]),
     )
+
+
+def _triable(stages: Sequence[Stage]) -> list[Stage]:
+    """The steps up to the first with a model that needs another machine, or weights that are not here."""
+    found: list[Stage] = []
+    for stage in stages:
+        steps = tuple(itertools.takewhile(partial(_is_here, stage.placement), stage.steps))
+        found += [replace(stage, steps=steps, final=False)] if steps else []
+        if len(steps) < len(stage.steps):
+            break
+    return [*found[:-1], replace(found[-1], final=True)]
+
+
+def _is_here(where: Placement, step: Step) -> bool:
+    if not isinstance(step.op, ModelOp):
+        return True
+    elsewhere = where.gpus or where.app or where.world or where.setup
+    return not elsewhere and all(checkpoint.found() for checkpoint in step.op.checkpoints())
 
 
 def check_disk(job: Job, sources: Sequence[Source]) -> None:

@@ -10,7 +10,8 @@ from audiocur import __version__
 from audiocur.engine.base import Engine
 from audiocur.engine.ray import RayEngine
 from audiocur.errors import require
-from audiocur.pipeline import Pipeline, Stage
+from audiocur.op import ModelOp
+from audiocur.pipeline import Pipeline, Stage, Step
 from audiocur.planning import Split
 from audiocur.redo import Redo
 from audiocur.rules import Rules
@@ -87,10 +88,12 @@ class Job:
 
     def recipe(self) -> dict[str, Any]:
         """The resolved recipe: what decides the result, its fingerprint, and what else is worth writing down."""
+        hashes = {step.name: found for step in self.pipeline.steps if (found := _hashes(step))}
         recipe: dict[str, Any] = {
             "audiocur": ".".join(__version__.split(".")[:2]),
             "pipeline": [step.name for step in self.pipeline.steps],
-            **{step.name: describe(step.op) for step in self.pipeline.steps},
+            **{step.name: _described(step) for step in self.pipeline.steps},
+            **({"checkpoints": hashes} if hashes else {}),
             "keep": {name: _untargeted(rule) for name, rule in self.pipeline.rules.items()},
             "split": _untargeted(self.split),
             "meta": {field.name: str(field.type) for field in self.source.meta_fields()},
@@ -104,6 +107,16 @@ class Job:
             "placement": {name: _untargeted(where) for name, where in self.pipeline.placements.items()},
             "limits": _untargeted(self.limits),
         }
+
+
+def _described(step: Step) -> dict[str, Any]:
+    return describe(step.op) | ({"when": _untargeted(step.when)} if step.when else {})
+
+
+def _hashes(step: Step) -> dict[str, str | None]:
+    """What the weights of a model are, null where they are not there: such a job can be planned, not run."""
+    checkpoints = step.op.checkpoints() if isinstance(step.op, ModelOp) else ()
+    return {checkpoint.name: checkpoint.sha256() if checkpoint.found() else None for checkpoint in checkpoints}
 
 
 def _at_home(source: dict[str, Any]) -> dict[str, Any]:

@@ -17,8 +17,10 @@ is counted as a bug.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
@@ -26,6 +28,7 @@ import pyarrow as pa
 from audiocur.records import Clip, Span
 
 if TYPE_CHECKING:
+    from audiocur.checkpoints import Checkpoint
     from audiocur.pipeline import Pipeline
 
 Measures = Mapping[str, Any]
@@ -50,6 +53,13 @@ class Column:
     source: str = ""
 
 
+class OnError(StrEnum):
+    """What an error of an op makes of its clip."""
+
+    fail = "fail"
+    null = "null"  # its columns are null, which is counted, and the clip goes on
+
+
 class Op:
     """Base of all operators.
 
@@ -57,11 +67,25 @@ class Op:
         name: its key in a recipe.
         reads: columns that ops before it must write.
         writes: columns it adds to every clip; a measure that is undefined is None, never a sentinel.
+        advice: what the summary is to tell whoever chose it, "" for nothing.
+        takes, makes: names of `Clip.features` that ops before it must make, and that it makes for others. What it takes
+            may depend on its parameters, as a property.
+
+    Attributes:
+        on_error: an op that hangs on others (a service, say) makes a parameter of it.
     """
 
     name: ClassVar[str]
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[Column, ...]] = ()
+    advice: ClassVar[str] = ""
+    makes: ClassVar[tuple[str, ...]] = ()
+    on_error: OnError = OnError.fail
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """See above."""
+        return ()
 
     def __rshift__(self, other: Op | Pipeline) -> Pipeline:
         from audiocur.pipeline import Pipeline
@@ -121,13 +145,55 @@ class Encoder(ClipOp):
     name = "encode"
 
 
-class ModelOp(Op):
-    """An operator with a model: loaded once a worker, fed with batches of clips."""
+@dataclass(frozen=True)
+class Device:
+    """Where a model runs, as the op's placement has it.
 
-    def load(self) -> Any:
+    Attributes:
+        kind: "cpu" or "cuda".
+        threads: how many it may use of the CPU.
+    """
+
+    kind: str = "cpu"
+    threads: int = 1
+
+
+class ModelOp(Op):
+    """An operator with a model: loaded once a worker, fed with batches of clips.
+
+    The clips of a batch are of about the same length, and come longest first. A batch that runs out of memory is
+    halved and tried again; one that fails otherwise is tried again clip by clip, so that each answers for itself.
+
+    Class attributes:
+        window_s: a model that hears windows of fixed length, whatever the clip's, names it; None where a clip is padded
+            to the longest of its batch.
+        rtol: how much its numbers may differ, relatively, between batches of other shapes; texts must not.
+    """
+
+    window_s: ClassVar[float | None] = None
+    rtol: ClassVar[float] = 1e-3
+
+    def checkpoints(self) -> Sequence[Checkpoint]:
+        """The files its model is loaded from, which must be there before any work begins."""
+        return ()
+
+    def load(self, device: Device) -> Any:
         """Load the model; called once in each worker."""
         raise NotImplementedError
+
+    def prepare(self, clip: Clip) -> None:
+        """What of the work needs no model, done in a thread while the model is at the batch before: to decode.
+
+        Whatever it makes must stay with the clip's audio, as a view of it does (``clip.audio.mono_16k``).
+        """
+        _ = clip.audio
 
     def measure_batch(self, clips: Sequence[Clip], model: Any) -> Sequence[Measures]:
         """The columns it writes, for each clip in turn."""
         raise NotImplementedError
+
+    def computed_s(self, longest_s: float, clips: int) -> float:
+        """Seconds of audio that the model works through for a batch, padding included."""
+        if self.window_s is None:
+            return longest_s * clips
+        return math.ceil(longest_s / self.window_s) * self.window_s * clips

@@ -18,6 +18,7 @@ from audiocur.records import Source, Span
 from audiocur.store.attempts import Attempts
 from audiocur.store.commit import Committed, Committer
 from audiocur.store.ledger import Ledger
+from audiocur.usage import Usage, totals
 from audiocur.words import count
 
 #: A run is not stopped on the evidence of fewer calls of an op than this.
@@ -43,6 +44,7 @@ class Passes:
         changed: recordings left out because they have changed.
         spans, seconds: worked through so far, and their audio.
         unexpected, examples: bugs of ops, by op, and one error of each.
+        usage: what each model was given and did.
     """
 
     job: Job
@@ -59,6 +61,7 @@ class Passes:
     seconds: float = 0.0
     unexpected: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
+    usage: dict[str, Usage] = field(default_factory=dict)
     _tried: Counter[str] = field(default_factory=Counter)
     _suspects: set[str] = field(default_factory=set)
     _crashed: set[str] = field(default_factory=set)
@@ -156,6 +159,7 @@ class Passes:
         self._tried += committed.tried
         self.unexpected += committed.unexpected
         self.examples |= committed.examples
+        self.usage = totals([self.usage, committed.usage])
         for op, failures in self.unexpected.items():
             tried = self._tried[op]
             if self._too_many(failures, tried):

@@ -4,66 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from audiocur.errors import ConfigError, require
+from audiocur.errors import ConfigError
 from audiocur.op import ClipOp, Column, Decoder, Encoder, ModelOp, Op, Segmenter, SpanOp
-from audiocur.rules import Rules
+from audiocur.placement import Placement
+from audiocur.rules import KeepRule, Rules
 from audiocur.schema import BASE_COLUMNS, known_at_the_cut
 
 if TYPE_CHECKING:
     from audiocur.run import Summary
 
 
-class Via(StrEnum):
-    """What runs an op."""
-
-    task = "task"
-    actor = "actor"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Placement:
-    """Where an op runs: never what it computes.
-
-    Attributes:
-        via: stateless tasks, or a pool of actors that keep their model.
-        cpus, gpus: what one worker takes; fractions share a device.
-        actors: size of the pool, or its bounds [min, max]; default: one.
-        batch_clips: how many clips a model op gets at once.
-    """
-
-    via: Via = Via.task
-    cpus: float = 1.0
-    gpus: float = 0.0
-    actors: list[int] = field(default_factory=lambda: [1])
-    batch_clips: int = 16
-
-    def __post_init__(self) -> None:
-        require(self.cpus >= 0, "cpus", self.cpus, "a number of cores, 0 or more")
-        require(self.gpus >= 0, "gpus", self.gpus, "a number of GPUs, 0 or more")
-        bounds_make_sense = len(self.actors) in (1, 2) and 0 < self.actors[0] <= self.actors[-1]
-        require(bounds_make_sense, "actors", self.actors, "a number of actors, 1 or more, or [min, max]")
-        require(self.batch_clips > 0, "batch_clips", self.batch_clips, "a number of clips, 1 or more")
-
-    @property
-    def where(self) -> str:
-        """In words, "tasks of 1 CPU"."""
-        device = f"{self.cpus:g} CPU" + (f" and {self.gpus:g} GPU" if self.gpus else "")
-        if self.via is Via.task:
-            return f"tasks of {device}"
-        return f"{'–'.join(map(str, self.actors))} actors of {device}"
-
-
 @dataclass(frozen=True)
 class Step:
-    """An op under its name in the recipe."""
+    """An op under its name in the recipe.
+
+    Attributes:
+        name: its key.
+        op: what it does.
+        when: a bound on an earlier column, of the clips that it is for; the columns of the others are null.
+    """
 
     name: str
     op: Op
+    when: KeepRule | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +43,7 @@ class Stage:
         known: columns known before the first of them.
         rules: the active keep rules of the whole pipeline.
         final: no stage follows: what is still open at its end is kept.
+        passes_on: names of `Clip.features` that later stages take.
     """
 
     steps: tuple[Step, ...]
@@ -83,6 +51,7 @@ class Stage:
     known: frozenset[str]
     rules: Rules
     final: bool
+    passes_on: frozenset[str] = frozenset()
 
     @property
     def names(self) -> str:
@@ -168,7 +137,13 @@ class Pipeline:
         """
         self._check_order()
         written: dict[str, str] = {}
+        made: set[str] = set()
         for step in self.steps:
+            for name in step.op.takes:
+                if name not in made:
+                    raise ConfigError(f"pipeline: {step.name} takes {name}, but no op before it makes any")
+            made |= set(step.op.makes)
+            self._check_when(step, written)
             for name in step.op.reads:
                 if name not in written and name not in known_at_the_cut():
                     writers = [later.name for later in self.steps if name in {c.name for c in later.op.writes}]
@@ -180,6 +155,14 @@ class Pipeline:
                     raise ConfigError(f"pipeline: {step.name} writes {column.name}, which {writer} writes already")
                 written[column.name] = step.name
         self._check_rules(list(meta))
+
+    def _check_when(self, step: Step, written: Mapping[str, str]) -> None:
+        if step.when is None:
+            return
+        if not isinstance(step.op, ClipOp | ModelOp) or isinstance(step.op, Encoder):
+            raise ConfigError(f"{step.name}.when: {step.name} is for all of a span; expected it of an op on clips")
+        if step.when.column not in written and step.when.column not in known_at_the_cut():
+            raise ConfigError(f"{step.name}.when.column={step.when.column}: expected a column of an op before it")
 
     def _check_rules(self, meta: list[pa.Field]) -> None:
         """Refuse bounds on a text, which would fail on every clip."""
@@ -244,7 +227,8 @@ class Pipeline:
         known = known_at_the_cut(meta)
         stages = []
         for i, group in enumerate(groups):
-            stages.append(Stage(tuple(group), self._placement(group[0]), known, rules, i == len(groups) - 1))
+            later = frozenset(name for steps in groups[i + 1 :] for step in steps for name in step.op.takes)
+            stages.append(Stage(tuple(group), self._placement(group[0]), known, rules, i == len(groups) - 1, later))
             known |= {column.name for step in group for column in step.op.writes}
         return tuple(stages)
 

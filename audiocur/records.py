@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from numpy.typing import NDArray
+
 from audiocur.audio import Audio
 from audiocur.errors import RowError
+from audiocur.usage import Usage
 
 #: What a source's tags may say, each text or null.
 TAGS = ("title", "artist", "album", "genre", "license")
@@ -105,6 +108,7 @@ class Clip:
         start_sample, end_sample: bounds in the source, in samples of the source's own rate, end exclusive.
         rate_hz: the source's rate.
         measures: every column written so far.
+        features: what a model op hands to a later one, by name; never stored.
         stored: the encoded audio, null before `encode` and for clips rejected before it.
         verdict: null while it is open.
         rule, rules: the first keep rule broken, and all of them.
@@ -118,6 +122,7 @@ class Clip:
     end_sample: int
     rate_hz: int
     measures: dict[str, Any] = field(default_factory=dict)
+    features: dict[str, NDArray[Any]] = field(default_factory=dict)
     stored: Stored | None = None
     verdict: Verdict | None = None
     rule: str | None = None
@@ -190,6 +195,8 @@ class Span:
         annotations: what they have to say of the span, by column name; times in seconds from the span's start.
         clips: the clips cut from it, in order.
         tried: how often each op was called on it and its clips.
+        usage: what models did in the batches that began with a clip of this span.
+        examples: by op, one of the errors that left nulls behind.
 
     The verdict of a span is `done` or `failed`; a failed span has no clips.
     """
@@ -213,6 +220,8 @@ class Span:
     op: str | None = None
     unexpected: bool = False
     tried: Counter[str] = field(default_factory=Counter)
+    usage: dict[str, Usage] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
 
     @property
     def span_id(self) -> str:
@@ -256,6 +265,11 @@ class Span:
         )
         self.clips.append(clip)
         return clip
+
+    def null(self, op: str, reason: str) -> None:
+        """Note that an error of an op left nulls in one clip."""
+        self.usage.setdefault(op, Usage()).nulled += 1
+        self.examples.setdefault(op, reason)
 
     def fail(self, op: str | None, reason: str, *, unexpected: bool = False) -> None:
         """Close the span with verdict `failed`; no op is to blame where its worker died."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from logging import Logger
 
 from audiocur import __version__
+from audiocur.checkpoints import require_all
 from audiocur.errors import RunError, SourceError
 from audiocur.estimate import check_disk
 from audiocur.inspect.funnel import Funnel, funnel
@@ -27,6 +28,7 @@ from audiocur.store.lease import Lease, taken
 from audiocur.store.ledger import Ledger
 from audiocur.store.log import run_log
 from audiocur.store.recipe import check_claim, claim, environment
+from audiocur.usage import Usage
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Summary:
         elapsed_s: wall time of this run.
         inactive: keep rules whose column nothing in the pipeline writes.
         unexpected: clips and spans that failed by a bug, by op; `examples`: one such error for each.
+        usage: what each model was given and did this time.
+        advice: what ops have to say to whoever chose them.
         shards: number of shards, and `shard_bytes` their size.
     """
 
@@ -58,6 +62,8 @@ class Summary:
     inactive: tuple[str, ...]
     unexpected: Mapping[str, int]
     examples: Mapping[str, str]
+    usage: Mapping[str, Usage]
+    advice: tuple[str, ...]
     shards: int
     shard_bytes: int
 
@@ -77,6 +83,7 @@ def run(job: Job, progress: Progress | None = None, *, only: Collection[str] | N
     began = time.monotonic()
     progress = progress or SilentProgress()
     stages = job.stages()
+    require_all(job.pipeline)
     recipe = job.recipe()
     check_claim(job.output, recipe)  # another recipe's run is not even touched
     progress.say("listing recordings")
@@ -163,8 +170,7 @@ def _work(
     )
     if todo:
         check_disk(job, todo)
-        with engine.started():
-            engine.require_room(stages)
+        with engine.started(stages):
             work.until_done(todo)
     return work
 
@@ -184,6 +190,8 @@ def _summary(job: Job, listed: Listing, work: Passes, ledger: Ledger, *, resumed
         inactive=job.pipeline.inactive_rules(job.source.meta_fields()),
         unexpected=work.unexpected,
         examples=work.examples,
+        usage=work.usage,
+        advice=tuple(step.op.advice for step in job.pipeline.steps if step.op.advice),
         shards=len(shards),
         shard_bytes=sum(shard.size_bytes for shard in shards),
     )

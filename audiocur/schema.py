@@ -136,9 +136,10 @@ def clips_schema(columns: Iterable[Column], meta: Iterable[pa.Field] = (), *, ra
 
 
 def ledger_schema(columns: Iterable[Column], meta: Iterable[pa.Field] = ()) -> pa.Schema:
-    """Schema of the ledger: the shards' columns without the audio, and the ledger's own."""
+    """Schema of the ledger: the shards' columns without audio, that of ops (stems) neither, and the ledger's own."""
     base = [_field(column) for name, column in BASE_COLUMNS.items() if name != "audio"]
-    return pa.schema(base + [_field(column) for column in columns] + [_meta(field) for field in meta])
+    measures = [_field(column) for column in columns if not pa.types.is_binary(column.type)]
+    return pa.schema(base + measures + [_meta(field) for field in meta])
 
 
 def clip_row(span: Span, clip: Clip) -> dict[str, Any]:
@@ -190,6 +191,8 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
     """The feature that the `datasets` library reads a column of this type as."""
     if pa.types.is_list(kind):
         return {"feature": _feature(kind.value_type), "_type": "List"}
+    if pa.types.is_fixed_size_list(kind):
+        return {"feature": _feature(kind.value_type), "length": kind.list_size, "_type": "List"}
     if pa.types.is_struct(kind):
         return {field.name: _feature(field.type) for field in kind}
     names = {pa.float16(): "float16", pa.float32(): "float32", pa.float64(): "float64", pa.date32(): "date32"}

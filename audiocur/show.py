@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from audiocur.checkpoints import Checkpoint, needed
 from audiocur.estimate import Estimate, estimate
 from audiocur.inspect.funnel import Funnel
 from audiocur.inspect.trace import Trace
@@ -20,6 +21,7 @@ from audiocur.repair import Repaired
 from audiocur.run import Summary
 from audiocur.storage.base import Store
 from audiocur.store.recipe import describe
+from audiocur.usage import Usage
 from audiocur.words import count, duration, hours, size
 
 
@@ -34,6 +36,10 @@ def show_plan(console: Console, job: Job) -> None:
         console.print(Text(f"keep.{name}: {state}", style="yellow" if name in inactive else ""))
     if job.pipeline.encoder is None:
         console.print("No encode: nothing is stored but the ledger.")
+    missing = [c.name for checkpoints in needed(job.pipeline).values() for c in checkpoints if c.found() is None]
+    if missing:
+        remedy = "`audiocur models --fetch` with the same words gets what can be had"
+        console.print(Text(f"Weights that are not on this machine: {', '.join(missing)}; {remedy}", style="yellow"))
     if job.engine.caveat:
         console.print(Text(job.engine.caveat, style="dim"))
     sources = job.source.list().sources
@@ -58,6 +64,7 @@ def _stage_table(number: int, stage: Stage, workers: int) -> Table:
             table.add_row("", Text("keep rules over the columns so far", style="italic"), "", "")
         values = {k: v for k, v in describe(step.op).items() if k != "_target_"}
         shown = ", ".join(f"{k}={'' if v is None else v}" for k, v in values.items())
+        shown += f"; when {step.when.bounds}" if step.when else ""
         writes = ", ".join(column.name for column in step.op.writes) or ("audio" if i == gate else "")
         table.add_row(*map(Text, (step.name, shown, ", ".join(step.op.reads), writes)))
     if stage.final:
@@ -71,12 +78,15 @@ def _estimate_text(found: Estimate) -> str:
         f"({duration(found.cpu_s)} of one core), {found.clips:,.0f} clips cut, {found.kept:,.0f} kept, "
         f"{size(found.stored_bytes)} stored. From a sample of {found.sampled}"
     )
-    return text + (f", {found.unusable} of them unusable." if found.unusable else ".")
+    text += f", {found.unusable} of them unusable." if found.unusable else "."
+    return text + (f" Without {' and '.join(found.untried)}." if found.untried else "")
 
 
 def show_summary(console: Console, summary: Summary) -> None:
     """Print the funnel, what needs attention, and the path to look at."""
     console.print(_funnel_table(summary.funnel))
+    for op, usage in summary.usage.items():
+        console.print(Text(f"{op}: {_used(usage)}"), highlight=False)
     for line in _remarks(summary):
         console.print(Text(line, style="yellow"))
     if summary.spans:
@@ -91,6 +101,46 @@ def show_summary(console: Console, summary: Summary) -> None:
         )
     text = f"What became of everything else: {summary.output}/ledger, in short: {summary.output}/README.md"
     console.print(Text(text), soft_wrap=True)
+
+
+def show_models(console: Console, needed: Mapping[str, Sequence[Checkpoint]]) -> bool:
+    """Print the weights that a recipe needs; returns whether all are here."""
+    if not needed:
+        console.print("This recipe needs no weights beyond what its packages bring.")
+        return True
+    table = Table(show_edge=False, pad_edge=False)
+    for heading in ("op", "weights", "size", "licence", "where"):
+        table.add_column(heading, overflow="fold", justify="right" if heading == "size" else "left")
+    missing = 0
+    for op, checkpoints in needed.items():
+        for checkpoint in checkpoints:
+            found = checkpoint.found()
+            missing += found is None
+            its_size = size(checkpoint.size_mb * 1e6) if checkpoint.size_mb else ""
+            where = Text(str(found)) if found else Text("missing", style="red")
+            table.add_row(Text(op), Text(checkpoint.name), its_size, Text(checkpoint.licence), where)
+    console.print(table)
+    if missing:
+        console.print(f"{count(missing, 'checkpoint')} missing: the same command with --fetch gets what can be had.")
+    return not missing
+
+
+def fetch_shown(console: Console, needed: Mapping[str, Sequence[Checkpoint]]) -> None:
+    """Get what is missing, with a line that tells how far it is.
+
+    Raises:
+        RunError: something cannot be had.
+        ConfigError: a file that the recipe names by its path is not there.
+    """
+    for checkpoint in dict.fromkeys(checkpoint for checkpoints in needed.values() for checkpoint in checkpoints):
+        if checkpoint.found() is None:
+            of = f" of {size(checkpoint.size_mb * 1e6)}" if checkpoint.size_mb else ""
+            with console.status(f"fetching {checkpoint.name}") as status:
+
+                def tell(done: int, name: str = checkpoint.name, of: str = of) -> None:
+                    status.update(f"fetching {name}: {size(done)}{of}")
+
+                checkpoint.fetch(tell)
 
 
 def show_verified(console: Console, store: Store, found: Verified, *, repairing: bool) -> None:
@@ -168,6 +218,20 @@ def _funnel_table(funnel: Funnel) -> Table:
     return table
 
 
+def _used(usage: Usage) -> str:
+    """What a model did, in words."""
+    parts = []
+    if usage.batches:
+        rate = f", {usage.clips / usage.busy_s:,.1f} clips a second at work" if usage.busy_s else ""
+        batches = f"{count(usage.clips, 'clip')} in {count(usage.batches, 'batch', 'batches')}{rate}"
+        parts.append(f"{batches}, {usage.fill_ratio:.0%} full, {usage.padding_ratio:.0%} padding")
+    if usage.skipped:
+        parts.append(f"{count(usage.skipped, 'clip')} not asked for by its `when`")
+    if usage.halvings:
+        parts.append(f"memory ran out {count(usage.halvings, 'time')}, and batches were halved")
+    return "; ".join(parts)
+
+
 def _remarks(summary: Summary) -> list[str]:
     lines = []
     if summary.resumed and summary.spans:
@@ -178,6 +242,10 @@ def _remarks(summary: Summary) -> list[str]:
         lines.append(f"Ignored in the source: {_counts(summary.ignored)}")
     if summary.inactive:
         lines.append(f"Inactive keep rules, whose column nothing in the pipeline writes: {', '.join(summary.inactive)}")
+    lines += summary.advice
+    for op, usage in summary.usage.items():
+        if usage.nulled:
+            lines.append(f"{op} left {count(usage.nulled, 'clip')} without, on_error=null: {summary.examples[op]}")
     for op, times in summary.unexpected.items():
         lines.append(f"BUG? {op} failed {count(times, 'time')} for no fault of a recording: {summary.examples[op]}")
     return lines

@@ -6,27 +6,24 @@ Both engines call `run_stage`; where it runs never changes what it does.
 from __future__ import annotations
 
 import faulthandler
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any
 
-import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
-from audiocur.errors import RowError, RunError
-from audiocur.op import ClipOp, Decoder, Encoder, Measures, ModelOp, Op, SpanOp
+from audiocur.guard import guarded, nulls, write
+from audiocur.models import Served, local_model, run_model
+from audiocur.op import ClipOp, Decoder, Encoder, ModelOp, SpanOp
 from audiocur.pipeline import Stage, Step
 from audiocur.records import Clip, Span, Verdict
 from audiocur.rules import broken_rules
 from audiocur.schema import value_of
+from audiocur.usage import Usage
 
 #: Pauses before opening a recording again that failed with an I/O error.
 _WAITS_S = (0.2, 1.0, 4.0)
-
-_models: dict[str, Any] = {}
 
 
 def one_thread() -> AbstractContextManager[object]:
@@ -35,7 +32,7 @@ def one_thread() -> AbstractContextManager[object]:
     return limits
 
 
-def run_stage(stage: Stage, spans: Sequence[Span], *, watchdog: bool = False) -> None:
+def run_stage(stage: Stage, spans: Sequence[Span], *, watchdog: bool = False, served: Served | None = None) -> None:
     """Take the spans through the stage's steps, in place.
 
     Spans go one by one through ops that hear their samples, so that one span's audio is in memory at a time; model ops
@@ -45,11 +42,17 @@ def run_stage(stage: Stage, spans: Sequence[Span], *, watchdog: bool = False) ->
         stage: what to do.
         spans: what to do it to.
         watchdog: end this process if a span takes longer than `decode.timeout_s`; it must be one that may end.
+        served: models of the stage that are not in this process.
     """
     known = set(stage.known)
     for steps in _runs(stage.steps):
         if isinstance(steps[0].op, ModelOp):
-            _run_model(stage, steps[0], spans, known)
+            for span in spans:
+                for clip in _open(span):
+                    _gate(stage, span, clip, known)
+            pairs = [(span, clip) for span in spans for clip in _open(span) if _is_for(steps[0], span, clip)]
+            with threadpool_limits(stage.placement.threads):
+                run_model(steps[0], pairs, stage.placement, served or {})
         else:
             for span in spans:
                 with _watched(stage.timeout_s if watchdog else None):
@@ -60,6 +63,10 @@ def run_stage(stage: Stage, spans: Sequence[Span], *, watchdog: bool = False) ->
             for clip in _open(span):
                 _gate(stage, span, clip, known)
                 clip.verdict = clip.verdict or Verdict.KEPT
+    for span in spans:
+        for clip in span.clips:
+            passed_on = stage.passes_on if clip.verdict is None else ()
+            clip.features = {name: clip.features[name] for name in passed_on if name in clip.features}
 
 
 def load_models(stage: Stage) -> None:
@@ -70,7 +77,7 @@ def load_models(stage: Stage) -> None:
     """
     for step in stage.steps:
         if isinstance(step.op, ModelOp):
-            _model(step)
+            local_model(step, stage.placement)
 
 
 @contextmanager
@@ -107,7 +114,7 @@ def _run_span(stage: Stage, steps: Sequence[Step], span: Span, known: set[str]) 
             continue
         span.tried[step.name] += 1
         apply = partial(step.op.apply, span)
-        _guard(span, step.name, partial(_patiently, apply) if isinstance(step.op, Decoder) else apply)
+        guarded(span, step.name, partial(_patiently, apply) if isinstance(step.op, Decoder) else apply)
     if span.verdict is Verdict.FAILED:
         return
     if span.audio is not None:
@@ -127,54 +134,19 @@ def _run_clip(stage: Stage, steps: Sequence[Step], span: Span, clip: Clip, known
         if clip.verdict is not None:
             return
         if isinstance(op, SpanOp):
-            _write(span, clip, step, partial(op.measure, span, clip))
-        elif isinstance(op, ClipOp):
-            _write(span, clip, step, partial(op.measure, clip))
+            write(span, clip, step, partial(op.measure, span, clip))
+        elif isinstance(op, ClipOp) and _is_for(step, span, clip):
+            write(span, clip, step, partial(op.measure, clip))
         known |= {column.name for column in op.writes}
 
 
-def _run_model(stage: Stage, step: Step, spans: Sequence[Span], known: set[str]) -> None:
-    for span in spans:
-        for clip in _open(span):
-            _gate(stage, span, clip, known)
-    pairs = [(span, clip) for span in spans for clip in _open(span)]
-    if not pairs or not isinstance(step.op, ModelOp):
-        return
-    op, model = step.op, _model(step)
-    for i in range(0, len(pairs), stage.placement.batch_clips):
-        batch = pairs[i : i + stage.placement.batch_clips]
-        try:
-            results = list(op.measure_batch([clip for _, clip in batch], model))
-            if len(results) != len(batch):
-                raise ValueError(f"{len(results)} results for {len(batch)} clips")
-        except Exception:
-            # One clip of the batch may be at fault: alone, each answers for itself.
-            for span, clip in batch:
-                _write(span, clip, step, partial(_measure_alone, op, clip, model))
-        else:
-            for (span, clip), result in zip(batch, results, strict=True):
-                _write(span, clip, step, partial(dict, result))
-        for _, clip in batch:
-            clip.release()
-
-
-def _measure_alone(op: ModelOp, clip: Clip, model: Any) -> Measures:
-    (result,) = op.measure_batch([clip], model)
-    return result
-
-
-def _model(step: Step) -> Any:
-    """The op's model, loaded once a worker process."""
-    op = step.op
-    if not isinstance(op, ModelOp):
-        raise TypeError(f"{step.name} has no model")
-    key = f"{type(op).__module__}.{op!r}"
-    if key not in _models:
-        try:
-            _models[key] = op.load()
-        except Exception as error:
-            raise RunError(f"{step.name}: its model cannot be loaded: {type(error).__name__}: {error}") from error
-    return _models[key]
+def _is_for(step: Step, span: Span, clip: Clip) -> bool:
+    """Whether the op is for this clip; if it is not, its columns are null."""
+    if step.when is None or step.when.broken_by(value_of(span, clip, step.when.column)) is None:
+        return True
+    clip.measures.update(nulls(step.op))
+    span.usage.setdefault(step.name, Usage()).skipped += 1
+    return False
 
 
 def _open(span: Span) -> list[Clip]:
@@ -194,25 +166,6 @@ def _gate(stage: Stage, span: Span, clip: Clip, known: set[str]) -> None:
         clip.stored = None
 
 
-def _write(span: Span, clip: Clip, step: Step, measure: Callable[[], Measures]) -> None:
-    span.tried[step.name] += isinstance(step.op, ClipOp | ModelOp)
-    measures: dict[str, Any] = {}
-    _guard(clip, step.name, lambda: measures.update(_checked(step.op, measure())))
-    clip.measures.update(measures)
-
-
-def _guard(row: Span | Clip, name: str, call: Callable[[], None]) -> None:
-    """The one guard round every op call: an error costs this row and no other."""
-    try:
-        call()
-    except RowError as error:
-        row.fail(name, str(error))
-    except OSError as error:
-        row.fail(name, f"cannot be read: {error.strerror or error}")
-    except Exception as error:
-        row.fail(name, f"{type(error).__name__}: {error}", unexpected=True)
-
-
 def _patiently(call: Callable[[], None]) -> None:
     """Disks and networks recover: what fails with an I/O error is tried again before that is believed."""
     for wait_s in _WAITS_S:
@@ -223,16 +176,3 @@ def _patiently(call: Callable[[], None]) -> None:
         else:
             return
     call()
-
-
-def _checked(op: Op, measures: Measures) -> Measures:
-    """What an op wrote, if it is what it declared: an error here is the op's, and must not wait for the commit."""
-    if measures.keys() != {column.name for column in op.writes}:
-        raise TypeError(f"wrote {sorted(measures)}, declared {sorted(column.name for column in op.writes)}")
-    for column in op.writes:
-        value = pa.scalar(measures[column.name], column.type).as_py()
-        if not all(
-            math.isfinite(number) for number in (value if isinstance(value, list) else [value]) if type(number) is float
-        ):
-            raise ValueError(f"{column.name} is not finite; an undefined measure is None")
-    return measures

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 
-def count(number: int, noun: str) -> str:
+def count(number: int, noun: str, plural: str | None = None) -> str:
     """A number of things.
 
-    >>> count(1, "clip"), count(1200, "clip")
-    ('1 clip', '1,200 clips')
+    >>> count(1, "clip"), count(1200, "clip"), count(2, "batch", "batches")
+    ('1 clip', '1,200 clips', '2 batches')
     """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def hours(seconds: float) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from audiocur.audio import Audio
 from audiocur.errors import RowError
-from audiocur.op import ClipOp, Column, Decoder, Encoder, ModelOp, Segmenter
+from audiocur.op import ClipOp, Column, Decoder, Device, Encoder, ModelOp, Segmenter
 from audiocur.records import Clip, Source, Span, Stored
 
 
@@ -94,8 +94,11 @@ class Counting(ModelOp):
     writes = (Column("batch", pa.int32(), "clips", "clips in the batch"), Column("model", pa.string(), "", "its name"))
     raises_at_s: float | None = None
 
-    def load(self) -> str:
+    def load(self, device: Device) -> str:
         return "loaded"
+
+    def prepare(self, clip: Clip) -> None:
+        """It hears nothing."""
 
     def measure_batch(self, clips: Sequence[Clip], model: str) -> list[dict[str, Any]]:
         if any(clip.start_s == self.raises_at_s for clip in clips):

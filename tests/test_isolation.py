@@ -30,7 +30,7 @@ class Deadly(SpanOp):
 class DeadlyModel(ModelOp):
     name = "model"
 
-    def load(self):
+    def load(self, device):
         os.kill(os.getpid(), signal.SIGSEGV)
 
     def measure_batch(self, clips, model):
@@ -58,7 +58,7 @@ def test_an_error_that_must_end_the_run_comes_through(ops, make_spans, tmp_path)
     class Unloadable(ModelOp):
         name = "model"
 
-        def load(self):
+        def load(self, device):
             raise FileNotFoundError("weights.pt")
 
         def measure_batch(self, clips, model):

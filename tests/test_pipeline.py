@@ -7,7 +7,8 @@ import pytest
 
 from audiocur.errors import ConfigError
 from audiocur.op import ClipOp, Column
-from audiocur.pipeline import Pipeline, Placement, Via
+from audiocur.pipeline import Pipeline
+from audiocur.placement import Placement, Via
 from audiocur.rules import KeepRule
 
 

@@ -12,7 +12,7 @@ import pytest
 from audiocur.audio import Audio
 from audiocur.errors import RunError
 from audiocur.op import ClipOp, Column, Decoder, ModelOp
-from audiocur.pipeline import Placement
+from audiocur.placement import Placement
 from audiocur.records import Verdict
 from audiocur.rules import KeepRule
 from audiocur.stage import run_stage
@@ -171,7 +171,7 @@ def test_a_model_that_cannot_be_loaded_stops_the_run(ops, make_spans):
 class Missing(ModelOp):
     name = "counting"
 
-    def load(self):
+    def load(self, device):
         return Path("/nonexistent/model.pt").read_bytes()
 
 
@@ -181,8 +181,11 @@ class Short(ModelOp):
 
     name = "short"
 
-    def load(self):
+    def load(self, device):
         return None
+
+    def prepare(self, clip):
+        pass
 
     def measure_batch(self, clips, model):
         return [{}] * max(1, len(clips) - 1)

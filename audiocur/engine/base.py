@@ -19,8 +19,12 @@ class Engine(ABC):
     caveat: str | None = None
 
     @contextmanager
-    def started(self) -> Iterator[None]:
-        """A context that starts what the engine needs and ends it."""
+    def started(self, stages: Sequence[Stage]) -> Iterator[None]:
+        """A context that starts what the engine needs for the stages, services included, and ends it.
+
+        Raises:
+            ConfigError: there is no room for one of them anywhere.
+        """
         yield
 
     def sized(self, pipeline: Pipeline, sources: int) -> Engine:
@@ -30,13 +34,6 @@ class Engine(ABC):
             ConfigError: there is not enough for one.
         """
         return self
-
-    def require_room(self, stages: Sequence[Stage]) -> None:  # noqa: B027 - most have room
-        """Refuse, once it is started, what there is no room for anywhere.
-
-        Raises:
-            ConfigError: naming the placement.
-        """
 
     @property
     @abstractmethod

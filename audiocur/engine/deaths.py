@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from audiocur.errors import RunError
-from audiocur.pipeline import Stage, Via
+from audiocur.pipeline import Stage
+from audiocur.placement import Via
 
 #: So often must the actors of a stage have died, each, with no block done in between, before that is no accident.
 #: A lost node is one death for each actor that it held.

@@ -49,7 +49,7 @@ _LOCK = "driver.lock"
 def quiet() -> Iterator[None]:
     """Ray's own log lines stay in its files; ours are what the user reads."""
     importlib.import_module("ray.data")  # sets its loggers up, so that what follows holds
-    loggers = [logging.getLogger(name) for name in ("ray", "ray.data")]
+    loggers = [logging.getLogger(name) for name in ("ray", "ray.data", "ray.serve")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

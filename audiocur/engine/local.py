@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from audiocur.block import work_through
 from audiocur.engine.base import Engine
+from audiocur.errors import ConfigError
 from audiocur.isolation import Death
 from audiocur.pipeline import Stage
 from audiocur.records import Span
+from audiocur.setup import set_up
 from audiocur.store.commit import Committed, Committer
 
 
@@ -22,6 +26,17 @@ class LocalEngine(Engine):
         "engine=local works in one process: a recording that crashes or hangs a decoder ends the run "
         "(engine=ray outlives it)"
     )
+
+    @contextmanager
+    def started(self, stages: Sequence[Stage]) -> Iterator[None]:
+        """Run the setup commands; other worlds than this process there are none."""
+        for stage in stages:
+            name, where = stage.steps[0].name, stage.placement
+            if where.world or where.app:
+                what = "runtime_env" if where.runtime_env else "env" if where.env else "app"
+                raise ConfigError(f"placement.{name}.{what}: engine=local is one process; expected engine=ray")
+            set_up(where.setup, str(os.getpid()))
+        yield
 
     @property
     def workers(self) -> int:

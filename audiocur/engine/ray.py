@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import pickle
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,16 @@ from audiocur.engine.cores import cores
 from audiocur.engine.deaths import ActorsDyingError, Deaths
 from audiocur.engine.instance import instance, quiet
 from audiocur.engine.memory import available_bytes, workers_that_fit
-from audiocur.engine.room import NodesLostError, Room, available_cpus, check_room, fitted
+from audiocur.engine.room import NodesLostError, Room, available_cpus, check_room, fitted, pools_cpus
+from audiocur.engine.serve import calls_at_once, deployed, served_models
 from audiocur.engine.watch import watched
 from audiocur.errors import RunError, require
 from audiocur.isolation import Death
-from audiocur.pipeline import Pipeline, Stage, Via
+from audiocur.models import Served
+from audiocur.pipeline import Pipeline, Stage
+from audiocur.placement import Via
 from audiocur.records import Span
+from audiocur.setup import set_up
 from audiocur.store.commit import Committed, Committer
 
 if TYPE_CHECKING:
@@ -55,14 +60,18 @@ class RayEngine(Engine):
         require(self.object_store_mb >= 80, "object_store_mb", self.object_store_mb, "MB, 80 or more")
 
     @contextmanager
-    def started(self) -> Iterator[None]:
-        """Connect to a cluster or start an instance, unless the caller has one already."""
+    def started(self, stages: Sequence[Stage]) -> Iterator[None]:
+        """Connect to a cluster or start an instance, unless the caller has one already; then what stages serve."""
         import ray
 
-        if ray.is_initialized():
-            yield
-            return
-        with quiet(), instance(self._address, self.workers, self.object_store_mb):
+        with ExitStack() as stack:
+            stack.enter_context(quiet())
+            if not ray.is_initialized():
+                # Pools share the cores of a small machine with the other workers, rather than be refused.
+                logical = self.workers + math.ceil(pools_cpus(stages))
+                stack.enter_context(instance(self._address, logical, self.object_store_mb))
+            check_room(stages)
+            stack.enter_context(deployed(fitted(stages), _scope()))
             yield
 
     @property
@@ -90,10 +99,6 @@ class RayEngine(Engine):
             whole=pipeline.cuts_nothing,
         )
         return replace(self, cpus=workers)
-
-    def require_room(self, stages: Sequence[Stage]) -> None:
-        """Refuse a placement that no node can take, where Ray would wait for ever."""
-        check_room(stages)
 
     @property
     def _address(self) -> str | None:
@@ -156,7 +161,8 @@ class RayEngine(Engine):
             self._warm_up(stages[0], len(blocks))
         dataset: ray.data.Dataset = ray.data.from_arrow([_one_row(block) for block in blocks])
         for stage in stages:
-            work = Work(stage, committer if stage.final else None, careful)
+            served = served_models(stage, _scope())
+            work = Work(stage, committer if stage.final else None, careful, _scope(), served)
             dataset = self._add(dataset, work, len(blocks))
         yielded = False
         results = _results(dataset)
@@ -196,16 +202,21 @@ class RayEngine(Engine):
 
         where = work.stage.placement
         options: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow"}
-        options |= {"num_cpus": where.cpus, "num_gpus": where.gpus or None}
+        if where.via is not Via.serve:
+            options |= {"num_cpus": where.cpus, "num_gpus": where.gpus or None}
+            options |= {"runtime_env": dict(where.world)} if where.world else {}
         call: Any = _work
-        if where.via is Via.task:
+        if where.via is not Via.actor:
             options["fn_kwargs"] = {"work": work}
-            options["compute"] = ray.data.TaskPoolStrategy(size=min(self.workers, blocks))
+            size = self.workers if where.via is Via.task else calls_at_once(where)
+            options["compute"] = ray.data.TaskPoolStrategy(size=min(size, blocks))
+            options |= {} if where.via is Via.task else {"num_cpus": 0}  # it waits for others
             options["max_retries"] = 0  # what kills a worker must not do so again: it is done once more with care
         else:
             call = type(work.stage.names, (_Actor,), {})  # by which its actors are known to Ray
             options["fn_constructor_kwargs"] = {"work": work}
-            options["compute"] = ray.data.ActorPoolStrategy(min_size=where.actors[0], max_size=where.actors[-1])
+            least, most = (min(size, blocks) for size in (where.actors[0], where.actors[-1]))
+            options["compute"] = ray.data.ActorPoolStrategy(min_size=least, max_size=most)
             # A batch of an actor whose node is gone must not wait for that very actor: there may be no place for it.
             options |= {"max_restarts": -1, "max_task_retries": 0}
         with warnings.catch_warnings():
@@ -216,11 +227,17 @@ class RayEngine(Engine):
 
 @dataclass(frozen=True)
 class Work:
-    """What a worker does with a block; see `work_through`."""
+    """What a worker does with a block; see `work_through`.
+
+    Attributes:
+        scope: of which driver it is the work.
+    """
 
     stage: Stage
     committer: Committer | None
     careful: bool
+    scope: str
+    served: Served
 
 
 def _work(batch: pa.Table, work: Work) -> pa.Table:
@@ -234,7 +251,9 @@ def _work(batch: pa.Table, work: Work) -> pa.Table:
     if failure is not None:
         return _one_row([failure])
     try:
-        done = work_through(rows, work.stage, work.committer, careful=work.careful, watchdog=True)
+        if not work.served:
+            set_up(work.stage.placement.setup, work.scope)
+        done = work_through(rows, work.stage, work.committer, careful=work.careful, watchdog=True, served=work.served)
         rows.clear()
         pa.default_memory_pool().release_unused()  # or it stays with the worker, and the next block takes more
         return _one_row(done)
@@ -283,6 +302,14 @@ def _check_workers(stages: Sequence[Stage]) -> None:
         ray.get(ray.remote(_loaded).options(num_cpus=0, max_retries=0).remote(tuple(stages)))
     except ray.exceptions.RayError as error:
         raise RunError(f"workers cannot load the ops: {str(error).strip().splitlines()[-1]}") from error
+
+
+def _scope() -> str:
+    """What tells the work of this driver from that of others on the cluster."""
+    import ray
+
+    context = ray.get_runtime_context()
+    return f"{context.get_node_id()[:8]}-{context.get_job_id()}"
 
 
 def _loaded(stages: Sequence[Stage]) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from audiocur.errors import ConfigError
-from audiocur.pipeline import Stage, Via
+from audiocur.pipeline import Stage
+from audiocur.placement import Via
 
 
 class NodesLostError(Exception):
@@ -55,11 +56,18 @@ def needed_cpus(stages: Sequence[Stage], *, most: bool = False) -> float:
     return task + sum(_pool_cpus(stage, most=most) for stage in stages)
 
 
+def pools_cpus(stages: Sequence[Stage]) -> float:
+    """CPUs of the smallest pools."""
+    return sum(_pool_cpus(stage, most=False) for stage in stages)
+
+
 def check_room(stages: Sequence[Stage]) -> None:
     """Refuse a placement that no node can take, where Ray would wait for ever."""
     there = nodes()
     for stage in stages:
         where = stage.placement
+        if where.app:
+            continue  # it has its place already
         if not any(node.get("CPU", 0) >= where.cpus and node.get("GPU", 0) >= where.gpus for node in there):
             raise ConfigError(f"placement.{stage.steps[0].name}: {where.where}: no node has that much")
     needed, available = needed_cpus(stages), _cpus(there)
@@ -83,7 +91,8 @@ def available_cpus() -> float:
 
 def _pool_cpus(stage: Stage, *, most: bool) -> float:
     where = stage.placement
-    return where.cpus * where.actors[-1 if most else 0] if where.via is Via.actor else 0.0
+    own = where.via is Via.actor or (where.via is Via.serve and not where.app)
+    return where.cpus * where.actors[-1 if most else 0] if own else 0.0
 
 
 def _cpus(there: Sequence[dict[str, float]]) -> float:

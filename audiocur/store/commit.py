@@ -18,6 +18,7 @@ from audiocur.records import Clip, Span, Verdict
 from audiocur.schema import ledger_rows, shard_row
 from audiocur.storage.base import Store
 from audiocur.store.parts import BLANK, FACTS, SEAL, Part, Shard, SpanOutcome, outcomes, sealed, tallies
+from audiocur.usage import Usage, totals
 
 #: Columns of the ledger that a part's footer is made from.
 _TELLING = (
@@ -38,6 +39,7 @@ class Committed:
         clips: clips cut, by verdict.
         tried: calls of each op.
         unexpected: how many of them failed by a bug of its own, and one such error each.
+        usage: what each model was given and did.
     """
 
     part: str
@@ -46,6 +48,7 @@ class Committed:
     tried: Counter[str]
     unexpected: Counter[str]
     examples: dict[str, str]
+    usage: dict[str, Usage]
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,7 @@ def _leaf_names(schema: pa.Schema) -> list[str]:
     """The names Parquet gives a schema's leaves, "voiced.list.element.start_s"."""
 
     def leaves(name: str, kind: pa.DataType) -> Iterator[str]:
-        if pa.types.is_list(kind):
+        if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
             yield from leaves(f"{name}.list.element", kind.value_type)
         elif pa.types.is_struct(kind):
             for child in kind:
@@ -181,11 +184,13 @@ def _summary(part: Part, spans: Sequence[Span]) -> Committed:
     clips = [clip for span in spans for clip in span.clips]
     rows: list[Span | Clip] = [*spans, *clips]
     failures = [row for row in rows if row.unexpected]
+    nulls = {op: reason for span in spans for op, reason in span.examples.items()}
     return Committed(
         part=part.name,
         spans=part.spans,
         clips=Counter(str(clip.verdict) for clip in clips),
         tried=sum((span.tried for span in spans), Counter()),
         unexpected=Counter(str(row.op) for row in failures),
-        examples={str(row.op): str(row.reason) for row in failures},
+        examples=nulls | {str(row.op): str(row.reason) for row in failures},
+        usage=totals(span.usage for span in spans),
     )

@@ -26,7 +26,7 @@ from audiocur.ops.measure.loudness import Loudness
 from audiocur.ops.segment.window import Window
 from audiocur.ops.transform.decode import Decode
 from audiocur.ops.transform.encode import Encode
-from audiocur.pipeline import Placement, Via
+from audiocur.placement import Placement, Via
 from audiocur.planning import Split
 from audiocur.rules import KeepRule
 from audiocur.run import run
@@ -70,7 +70,7 @@ def library(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def started():
     """One Ray instance for all tests of this module; the engine uses the one that is there."""
-    with RayEngine(object_store_mb=100).started():
+    with RayEngine(object_store_mb=100).started(()):
         yield
 
 
@@ -327,6 +327,6 @@ def test_ray_ends_with_the_run_and_leaves_nothing(library, tmp_path):
 
 
 def test_the_engine_uses_a_ray_that_is_there_and_leaves_it(started):
-    with RayEngine().started():
+    with RayEngine().started(()):
         assert ray.is_initialized()
     assert ray.is_initialized()

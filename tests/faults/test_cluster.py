@@ -33,8 +33,9 @@ from audiocur.engine.local import LocalEngine
 from audiocur.engine.ray import RayEngine
 from audiocur.errors import RunError
 from audiocur.job import Job
-from audiocur.op import Column, Decoder, Encoder, ModelOp, Segmenter
-from audiocur.pipeline import Pipeline, Placement, Via
+from audiocur.op import Column, Decoder, Device, Encoder, ModelOp, Segmenter
+from audiocur.pipeline import Pipeline
+from audiocur.placement import Placement, Via
 from audiocur.records import Clip, Span, Stored
 from audiocur.run import run
 from audiocur.store.ledger import read_ledger
@@ -129,12 +130,15 @@ class Model(ModelOp):
     gate: str = ""
     dies_at: str = ""
 
-    def load(self) -> str:
+    def load(self, device: Device) -> str:
         if self.dies_at == "load":
             os.abort()
         if self.gate:
             Path(self.gate, f"loaded-{os.getpid()}").touch()
         return "loaded"
+
+    def prepare(self, clip: Clip) -> None:
+        pass
 
     def measure_batch(self, clips: Sequence[Clip], model: str) -> list[dict[str, Any]]:
         if self.dies_at == "batch":
