@@ -1,0 +1,1 @@
+"""Ops that say when each word is sung."""

@@ -1,0 +1,1 @@
+"""Ops that take a clip apart into stems."""
