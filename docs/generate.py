@@ -17,12 +17,12 @@ import yaml
 
 from audiocur.build import target
 from audiocur.library import Library, load_yaml
-from audiocur.op import Column, Op
+from audiocur.op import Column, ModelOp, Op
 
 HERE = Path(__file__).parent
 PAGE = HERE / "measures.md"
 COSTS = HERE.parent / "benchmarks/costs.json"  # which benchmarks/ops.py --save writes
-GROUPS = ("measure", "tag", "caption")
+GROUPS = ("measure", "asr", "asr_check", "align", "separate", "tag", "aesthetics", "caption")
 RECIPE = "music_gen"
 
 INTRO = f"""# What audiocur measures
@@ -53,7 +53,8 @@ def page() -> str:
 def at_a_glance(ops: list[tuple[str, type[Op], Path]], pipeline: list[str], costs: Mapping[str, float]) -> list[str]:
     rows = ["", "| op | what it says | on by default | CPU-s an hour |", "|---|---|---|---|"]
     for name, op, _ in ops:
-        cost = f"{costs[op.name]:.2f}" if op.name in costs else ""
+        measured = op.name in costs and not issubclass(op, ModelOp)
+        cost = f"{costs[op.name]:.2f}" if measured else ""
         title, default = title_of(name, op), "yes" if op.name in pipeline else ""
         rows.append(f"| [{title}](#{title.replace('=', '')}) | {first_line(op)} | {default} | {cost} |")
     views = {name: cost for name, cost in costs.items() if name.startswith("view")}

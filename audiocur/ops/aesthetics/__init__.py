@@ -1,0 +1,1 @@
+"""Operators that rate a clip as listeners would."""
