@@ -28,6 +28,8 @@ and a ledger of what became of every second of input and why.
   audiocur recipe=music_gen source=demo output.path=runs/demo             try it on a library it synthesises
   audiocur verify runs/mine [--repair]                                    check every file of a run, and mend it
   audiocur trace runs/mine CLIP_ID                                        where a clip comes from, what became of it
+  audiocur models recipe=music_gen models=base [--fetch]                  weights it needs, which are here; get the rest
+  audiocur serve recipe=music_gen [serve.port=8000]                       an HTTP API: POST a recording, get its columns
 
 Every key can be set, as key=value, with nothing to escape:
 
@@ -89,6 +91,8 @@ def _taken_verb(options: argparse.Namespace) -> str:
         )
     if options.repair and verb != "verify":
         raise UserError("--repair: expected audiocur verify RUN --repair")
+    if options.fetch and verb != "models":
+        raise UserError("--fetch: expected audiocur models key=value ... --fetch")
     return verb
 
 
@@ -113,7 +117,7 @@ def _options() -> argparse.ArgumentParser:
     recipes = f"  recipe={'|'.join(library.recipes)}"
     parser = _Parser(
         prog="audiocur",
-        usage="audiocur [run|plan] [--config-dir DIR] key=value ...\n"
+        usage="audiocur [run|plan|models|serve] [--config-dir DIR] key=value ...\n"
         "       audiocur verify RUN [--repair] | trace RUN CLIP_ID",
         description=USAGE,
         epilog="Choices:\n"
@@ -126,6 +130,7 @@ def _options() -> argparse.ArgumentParser:
         "--config-dir", type=_folder, metavar="DIR", action="append", default=[], help="your own parts, recipes and ops"
     )
     parser.add_argument("--repair", action="store_true", help="of verify: do again what is found bad")
+    parser.add_argument("--fetch", action="store_true", help="of models: get what is not there")
     parser.add_argument("--version", action="version", version=f"audiocur {__version__}")
     return parser
 
@@ -155,6 +160,18 @@ def _plan(options: argparse.Namespace) -> int:
 
     show_plan(_console(), job(options.words, options.config_dir, to_run=False))
     return 0
+
+
+def _models(options: argparse.Namespace) -> int:
+    from audiocur.checkpoints import needed
+    from audiocur.config import job
+    from audiocur.show import fetch_shown, show_models
+
+    console = _console()
+    checkpoints = needed(job(options.words, options.config_dir, to_run=False).pipeline)
+    if options.fetch:
+        fetch_shown(console, checkpoints)
+    return 0 if show_models(console, checkpoints) else 1
 
 
 def _console() -> Console:
@@ -194,6 +211,26 @@ def _trace(options: argparse.Namespace) -> int:
     return 0
 
 
+def _serve(options: argparse.Namespace) -> int:
+    from audiocur.config import job
+    from audiocur.engine.api import api_of, ops_served, served
+
+    console = _console()
+    api, words = api_of(options.words)
+    made = job(words, options.config_dir, to_run=False)
+    try:
+        with served(made, api) as address:
+            console.print(f"{address} serves {', '.join(ops_served(made))}", highlight=False, soft_wrap=True)
+            console.print(f"curl --data-binary @song.flac {address}/v1/clip", highlight=False, soft_wrap=True)
+            console.print(
+                f"All it does is described at {address}/docs; Ctrl-C ends it.", highlight=False, soft_wrap=True
+            )
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        console.print("audiocur serve: ended", highlight=False)
+    return 130
+
+
 def _run_store(options: argparse.Namespace) -> Store:
     from audiocur.build import expanded
     from audiocur.storage import is_url, open_store
@@ -207,6 +244,8 @@ _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "plan": _plan,
     "verify": _verify,
     "trace": _trace,
+    "models": _models,
+    "serve": _serve,
 }
 #: What follows a verb besides key=value.
 _OPERANDS = {"verify": ("RUN",), "trace": ("RUN", "CLIP_ID")}

@@ -22,7 +22,7 @@ class Deaths:
     """How often actors were started again since a block last came through."""
 
     def __init__(self, stages: Sequence[Stage]) -> None:
-        self._stages = {stage.names for stage in stages if stage.placement.via is Via.actor}
+        self._stages = {stage.label for stage in stages if stage.placement.via is Via.actor}
         self._before: dict[str, Counter[str]] | None = None
 
     def came_through(self) -> None:

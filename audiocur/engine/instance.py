@@ -39,6 +39,9 @@ _ENVIRONMENT = {
 }
 # Read when ray is imported: what it says of each dead worker, the run says in its own words.
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed")
+# Read when it starts or connects, which it then says on stderr. Without it, it says there of each pool whose actors
+# may be started again that this may fail.
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 #: Ray Data's read and utility tasks want whole CPUs of their own; with fewer logical ones a small machine hangs.
 _LEAST_LOGICAL_CPUS = 4
 #: Locked in the session folder as long as its driver lives.
@@ -99,6 +102,24 @@ def _own_signals() -> Iterator[None]:
 
 
 @contextmanager
+def _stderr_held() -> Iterator[None]:
+    """Hold back what native code says on stderr; where Ray cannot start, it is the reason, and is shown."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            said.seek(0)
+            os.write(before, said.read())
+            raise
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+
+
+@contextmanager
 def instance(address: str | None, workers: int, object_store_mb: int) -> Iterator[None]:
     """Connect to the cluster, or start an instance of our own that leaves no process and no file behind.
 
@@ -110,7 +131,7 @@ def instance(address: str | None, workers: int, object_store_mb: int) -> Iterato
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
     if address:
         try:
-            with _own_signals():
+            with _own_signals(), _stderr_held():
                 ray.init(address=address, runtime_env={"env_vars": {"PYTHONPATH": _search_path()}}, **quiet)
         except ConnectionError as error:
             raise ConfigError(f"address={address}: expected a running Ray cluster ({error})") from error
@@ -124,7 +145,7 @@ def instance(address: str | None, workers: int, object_store_mb: int) -> Iterato
     os.environ.update(environment)
     with _session_folder() as folder:
         try:
-            with _own_signals():
+            with _own_signals(), _stderr_held():
                 ray.init(
                     address="local",
                     num_cpus=max(_LEAST_LOGICAL_CPUS, workers),

@@ -213,7 +213,7 @@ class RayEngine(Engine):
             options |= {} if where.via is Via.task else {"num_cpus": 0}  # it waits for others
             options["max_retries"] = 0  # what kills a worker must not do so again: it is done once more with care
         else:
-            call = type(work.stage.names, (_Actor,), {})  # by which its actors are known to Ray
+            call = type(work.stage.label, (_Actor,), {})  # by which its actors are known to Ray
             options["fn_constructor_kwargs"] = {"work": work}
             least, most = (min(size, blocks) for size in (where.actors[0], where.actors[-1]))
             options["compute"] = ray.data.ActorPoolStrategy(min_size=least, max_size=most)

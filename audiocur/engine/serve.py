@@ -206,7 +206,7 @@ def _check_running(step: Step, app: str) -> None:
 
 
 def _cause(text: str) -> str:
-    """Of what Serve tells of a replica, its traceback included: the error, which is the last line that is not quoted."""
+    """The error at the end of what Serve tells of a replica, its traceback included."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
     named = [line for line in lines if "Error: " in line]
     return (named or lines)[-1]
