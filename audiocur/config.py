@@ -17,7 +17,8 @@ from audiocur.errors import ConfigError, OutputError, require
 from audiocur.job import Job, Limits
 from audiocur.library import CHOICES, KINDS, RESERVED, Composed, Library, load_yaml
 from audiocur.op import Op
-from audiocur.pipeline import Pipeline, Placement, Step
+from audiocur.pipeline import Pipeline, Step
+from audiocur.placement import Placement
 from audiocur.planning import Split
 from audiocur.redo import Redo
 from audiocur.rules import KeepRule
@@ -32,7 +33,7 @@ SETTINGS = ("source", "output", "engine", "split", "limits", "keep", "placement"
 #: Of those, the ones with a value and no parameters.
 SINGLE = ("pipeline", "redo")
 #: What a run's own recipe.yaml says of itself besides, and a rerun from it works out again.
-OF_A_RUN = ("fingerprint", "audiocur", "meta")
+OF_A_RUN = ("fingerprint", "audiocur", "meta", "checkpoints")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,11 +138,13 @@ class _Builder:
         self._refuse_unknown(names)
         self._refuse_unknown_nodes(names)
         pipeline = Pipeline(
-            tuple(Step(name, self._op(name)) for name in names),
+            tuple(self._step(name) for name in names),
             self._rules(),
             {
                 name: build(Placement, f"placement.{name}", *self._nested("placement", name))
                 for name in self._keys("placement")
+                # What a shortened pipeline leaves out may keep its place in the recipe.
+                if name in names or any(word.startswith(f"placement.{name}.") for word in self.words)
             },
         )
         pipeline.check()
@@ -242,13 +245,26 @@ class _Builder:
             (gone.discard if dot else gone.add)(name)
         return [name for name in names if name not in gone]
 
-    def _op(self, name: str) -> Op:
+    def _step(self, name: str) -> Step:
         node, words = self._section(name)
         where = f"recipe, {name}"
         if "_target_" not in node:
             path = self.library.part(name)
             node, where = {**load_yaml(path), **node}, str(path)
-        return self._built(name, node, words, Op, where)
+        when = self._when(name, node.pop("when", None), words)
+        return Step(name, self._built(name, node, words, Op, where), when)
+
+    def _when(self, name: str, node: Any, words: dict[str, str]) -> KeepRule | None:
+        """The bound on a column that an op is only for, taken out of what its parameters are."""
+        taken = {word: words.pop(word) for word in list(words) if word == "when" or word.startswith("when.")}
+        if "when" in taken:
+            shown = f"{name}.when={taken['when']}"
+            if len(taken) > 1 or taken["when"] not in ("", "null"):
+                raise ConfigError(f"{shown}: expected {name}.when.column=, min=, max= or allow=, or nothing")
+            return None
+        values = _node(f"{name}.when", node)
+        inner = {word.partition(".")[2]: value for word, value in taken.items()}
+        return build(KeepRule, f"{name}.when", values, inner) if values or inner else None
 
     def _chosen(self, key: str, base: type[T], **values: Any) -> T:
         node, words = self._section(key)

@@ -231,7 +231,7 @@ def load_yaml(path: Path, *, resolve: bool = True) -> dict[str, Any]:
         if not isinstance(yaml.safe_load(text), dict | NoneType):
             raise ConfigError(f"{path}: expected keys and values")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        said = OmegaConf.create(str(yaml.serialize(node))) if _name_nulls(node) else OmegaConf.load(path)
+        said = OmegaConf.create(str(yaml.serialize(node))) if _name_keys(node) else OmegaConf.load(path)
         loaded: Any = OmegaConf.to_container(said, resolve=resolve)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
@@ -240,14 +240,14 @@ def load_yaml(path: Path, *, resolve: bool = True) -> dict[str, Any]:
     return {str(key): value for key, value in loaded.items()}
 
 
-def _name_nulls(node: yaml.Node | None) -> bool:
-    """A keep rule says `null: keep`, and YAML would take that key for nothing at all; whether there was one."""
+def _name_keys(node: yaml.Node | None) -> bool:
+    """A rule says `null: keep` and an op `on: vocals`; YAML takes such keys for nothing and for true. Was there one?"""
     found = False
     if isinstance(node, yaml.SequenceNode):
-        found = sum(map(_name_nulls, node.value)) > 0  # all of them
+        found = sum(map(_name_keys, node.value)) > 0  # all of them
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            if key.value == "null":
+            if key.tag in ("tag:yaml.org,2002:null", "tag:yaml.org,2002:bool"):
                 key.tag, found = "tag:yaml.org,2002:str", True
-            found |= _name_nulls(value)
+            found |= _name_keys(value)
     return found

@@ -59,6 +59,11 @@ class Stage:
         return " → ".join(step.name for step in self.steps)
 
     @property
+    def label(self) -> str:
+        """The same in ASCII, "decode-vad-segment": what an engine may call its processes by."""
+        return ascii("-".join(step.name for step in self.steps)).strip("'")
+
+    @property
     def timeout_s(self) -> float | None:
         """How long one span may take in it, null for ever."""
         return next((step.op.timeout_s for step in self.steps if isinstance(step.op, Decoder)), None)

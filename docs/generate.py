@@ -24,6 +24,12 @@ PAGE = HERE / "measures.md"
 COSTS = HERE.parent / "benchmarks/costs.json"  # which benchmarks/ops.py --save writes
 GROUPS = ("measure", "asr", "asr_check", "align", "separate", "tag", "aesthetics", "caption")
 RECIPE = "music_gen"
+#: The choice of each group that the default models make.
+CHOSEN = {
+    group.strip("/"): option
+    for line in load_yaml(Library().parts["models"]["embedded"])["defaults"]
+    for group, option in line.items()
+}
 
 INTRO = f"""# What audiocur measures
 
@@ -55,7 +61,7 @@ def at_a_glance(ops: list[tuple[str, type[Op], Path]], pipeline: list[str], cost
     for name, op, _ in ops:
         measured = op.name in costs and not issubclass(op, ModelOp)
         cost = f"{costs[op.name]:.2f}" if measured else ""
-        title, default = title_of(name, op), "yes" if op.name in pipeline else ""
+        title, default = title_of(name, op), "yes" if op.name in pipeline and CHOSEN.get(op.name, name) == name else ""
         rows.append(f"| [{title}](#{title.replace('=', '')}) | {first_line(op)} | {default} | {cost} |")
     views = {name: cost for name, cost in costs.items() if name.startswith("view")}
     rows += [f"| | {name} | yes | {cost:.2f} |" for name, cost in views.items()]
@@ -97,7 +103,7 @@ def rule_of(column: Column, rules: Mapping[str, Any]) -> str:
 
 def parameters_of(path: Path) -> Iterator[str]:
     for line in path.read_text().splitlines():
-        if match := re.fullmatch(r"(\w+): ([^#]*?)(?:\s+# (.*))?", line):
+        if match := re.fullmatch(r"\"?(\w+)\"?: ([^#]*?)(?:\s+# (.*))?", line):
             key, value, comment = match.groups()
             if key != "_target_":
                 yield f"| `{key}` | {value} | {(comment or '').replace('|', '/')} |"

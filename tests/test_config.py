@@ -9,7 +9,7 @@ from audiocur.config import job
 from audiocur.engine.local import LocalEngine
 from audiocur.errors import ConfigError, UserError
 from audiocur.library import Library
-from audiocur.pipeline import Via
+from audiocur.placement import Via
 
 BASE = ("source.path=music", "output.path=out")
 
@@ -26,7 +26,7 @@ def test_a_recipe_is_built_from_its_parts():
     recipe = made()
     names = [step.name for step in recipe.pipeline.steps]
     assert names[:3] == ["decode", "vad", "segment"]
-    assert names[-3:] == ["encode", "tag", "caption"]
+    assert names[-4:] == ["encode", "asr", "tag", "caption"]
     assert "loudness" in recipe.pipeline.rules
 
 
@@ -112,7 +112,7 @@ def test_the_pipeline_can_be_shortened(typed):
             r"keep.loudness.column=loudnes_lufs: no op writes it; did you mean loudness_lufs",
         ),
         ("keep.loudness=-30", r"keep.loudness=-30: expected keep.loudness.<parameter>=<value>"),
-        ("placement.asr.gpus=1", r"placement.asr: expected an op of the pipeline"),
+        ("placement.align.gpus=1", r"placement.align: expected an op of the pipeline"),
         ("placement.tag.via=cloud", r"placement.tag.via=cloud: expected one of task, actor"),
         ("placement.tag.actors=0", r"placement.tag.actors=\[0\]: expected a number of actors"),
         ("split.test=2", r"split.test=2.0: expected a fraction, 0 to 1"),
@@ -139,7 +139,7 @@ def test_the_pipeline_can_be_shortened(typed):
         ("split.test=-inf", r"split.test=-inf: expected a finite number"),
         ("keep.loudness.allow=", r"keep.loudness.allow=: expected at least one value, or null"),
         ("keep.loudness.allow=[]", r"keep.loudness.allow=\[\]: expected at least one value"),
-        ("measure=loudness", r"measure=loudness: not a choice; expected one of caption=, engine=, .*, tag="),
+        ("measure=loudness", r"measure=loudness: not a choice; expected one of asr=, caption=, engine=, .*, tag="),
         ("transform=decode", r"transform=decode: not a choice"),
         ("measure=ludness", r"measure=ludness: not a choice"),
         ("recipe=~nosuchuser/x.yaml", r"recipe=~nosuchuser/x.yaml: expected a user of this machine after ~"),

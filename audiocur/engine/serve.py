@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,11 +48,12 @@ def deployed(stages: Sequence[Stage], scope: str) -> Iterator[None]:
         return
     with extra("serve", f"placement.{steps[0][0].name}.via=serve"):
         from ray import serve
-    for step, where in steps:
-        if where.app:
-            _check_running(step, where.app)
     own = [(step, where) for step, where in steps if not where.app]
     try:
+        logging.getLogger("ray.serve").setLevel(logging.CRITICAL)  # its import has just set it up
+        for step, where in steps:
+            if where.app:
+                _check_running(step, where.app)
         if own:
             serve.start(proxy_location="Disabled")
         for step, where in own:

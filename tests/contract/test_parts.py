@@ -31,6 +31,7 @@ PARTS = {
 
 def loaded(path: Path):
     node = yaml.safe_load(path.read_text())
+    node.pop("when", None)  # of the step, not of the op
     return target(node.pop("_target_"), object, str(path)), node
 
 
@@ -88,12 +89,17 @@ def test_an_op_declares_itself(name):
     assert issubclass(cls, SpanOp | ClipOp | ModelOp)
 
 
+#: An op that stands in for another, in two halves.
+INSTEAD = {"whisper_decode": "asr"}
+
+
 def test_no_two_parts_of_different_names_write_the_same_column():
     written: dict[str, str] = {}
     for path in OPS.values():
         cls, _ = loaded(path)
+        name = INSTEAD.get(cls.name, cls.name)
         for column in cls.writes:
-            assert written.setdefault(column.name, cls.name) == cls.name
+            assert written.setdefault(column.name, name) == name
 
 
 def span_of(samples: np.ndarray, rate_hz: int) -> Span:
@@ -120,7 +126,13 @@ HARD = {
 
 @pytest.mark.parametrize("hard", HARD)
 @pytest.mark.parametrize(
-    "name", [n for n in OPS if not n.startswith(("transform/decode", "segment/", "tag/", "caption/"))]
+    "name",
+    [
+        name
+        for name, path in OPS.items()
+        if not name.startswith(("transform/decode", "segment/", "tag/", "caption/"))
+        and not issubclass(loaded(path)[0], ModelOp)
+    ],
 )
 def test_an_op_survives_hard_audio_and_writes_what_it_declares(name, hard):
     cls, _ = loaded(OPS[name])
@@ -149,7 +161,8 @@ def test_a_segmenter_cuts_within_its_span(name, hard):
 def test_the_schema_of_all_ops_together_is_one_schema():
     columns = {column.name: column for path in OPS.values() for column in loaded(path)[0].writes}
     schema = ledger_schema(columns.values())
-    assert len(schema.names) == len(set(schema.names)) == len(BASE_COLUMNS) - 1 + len(columns)
+    told = [column for column in columns.values() if column.type != pa.binary()]
+    assert len(schema.names) == len(set(schema.names)) == len(BASE_COLUMNS) - 1 + len(told)
     for field in schema:
         assert field.metadata[b"meaning"]
 

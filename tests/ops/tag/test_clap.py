@@ -19,63 +19,13 @@ from audiocur.op import Device
 from audiocur.ops.tag.clap import RATE_HZ, Clap, Dtype, _log_mel
 from audiocur.records import Clip
 from audiocur.vocabularies import vocabulary
+from tests.checkpoints import save_clap
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 safetensors = pytest.importorskip("safetensors.torch")
-ByteLevel = pytest.importorskip("tokenizers.pre_tokenizers").ByteLevel
 
 CPU = Device()
-
-
-def saved_checkpoint(folder: Path, *, fused: bool = False, size: int = 512) -> Path:
-    """A CLAP of two layers a side with random weights, and the files of its processor."""
-    torch.manual_seed(0)
-    config = transformers.ClapConfig(
-        text_config={
-            "vocab_size": 261,
-            "hidden_size": 32,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "intermediate_size": 64,
-            "max_position_embeddings": 120,
-        },
-        audio_config={
-            "window_size": 8,
-            "num_mel_bins": 64,
-            "spec_size": 256,
-            "patch_size": 4,
-            "patch_stride": [4, 4],
-            "patch_embeds_hidden_size": 16,
-            "hidden_size": 32,
-            "depths": [2, 2],
-            "num_attention_heads": [2, 2],
-            "num_hidden_layers": 2,
-            "enable_fusion": fused,
-            "aff_block_r": 4,
-        },
-        projection_dim=size,
-    )
-    model = transformers.ClapModel(config)
-    model.eval()
-    with torch.no_grad():
-        # Random towers find all sounds much alike: what they share is taken off, so that clips lie far apart.
-        noise = torch.randn(4, 4 if fused else 1, 1001, 64, generator=torch.Generator().manual_seed(0)) * 15 - 30
-        shared = model.audio_model(input_features=noise, is_longer=torch.zeros(4, 1, dtype=bool)).pooler_output.mean(0)
-        linear = model.audio_projection.linear1
-        linear.bias.copy_(-linear.weight @ shared)
-    model.save_pretrained(folder)
-    # One token a byte: a byte-level alphabet, and no merges.
-    words = ["<s>", "<pad>", "</s>", "<unk>", *sorted(ByteLevel.alphabet()), "<mask>"]
-    tokenizer = transformers.RobertaTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[])
-    truncation = "fusion" if fused else "rand_trunc"
-    extractor = transformers.ClapFeatureExtractor(truncation=truncation, frequency_min=50, frequency_max=14_000)
-    if fused:  # one file for both, as transformers 5 writes it
-        transformers.ClapProcessor(extractor, tokenizer).save_pretrained(folder)
-    else:  # a file each, as the published ones have it
-        extractor.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-    return folder
 
 
 @dataclass(frozen=True)
@@ -100,7 +50,7 @@ def unit(features) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
-    return saved_checkpoint(tmp_path_factory.mktemp("clap"))
+    return save_clap(tmp_path_factory.mktemp("clap"))
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +207,7 @@ def test_odd_clips_are_heard(op, loaded):
 
 
 def test_a_model_that_fuses_is_heard_without_chance(tmp_path):
-    op = Clap(model=str(saved_checkpoint(tmp_path, fused=True)), vocabularies=["vocals"])
+    op = Clap(model=str(save_clap(tmp_path, fused=True)), vocabularies=["vocals"])
     loaded = op.load(CPU)
     monos = [tones(25, 1), tones(4, 2)]
     first, again = measured(op, loaded, *monos), measured(op, loaded, *monos)
@@ -305,7 +255,7 @@ def test_a_file_that_would_run_code_is_refused(op, checkpoint, tmp_path):
 
 def test_a_checkpoint_that_does_not_fit_is_refused(op, checkpoint, tmp_path):
     with pytest.raises(ConfigError, match="expected embeddings of 512 numbers, not 256"):
-        replace(op, model=str(saved_checkpoint(tmp_path / "small", size=256))).load(CPU)
+        replace(op, model=str(save_clap(tmp_path / "small", size=256))).load(CPU)
     shutil.copytree(checkpoint, tmp_path / "empty")
     (tmp_path / "empty" / "model.safetensors").unlink()
     with pytest.raises(ConfigError, match=r"expected model.safetensors or pytorch_model.bin"):

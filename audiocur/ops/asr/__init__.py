@@ -1,0 +1,1 @@
+"""Operators that listen for lyrics; all write the same columns."""

@@ -1,0 +1,1 @@
+"""Operators that hear the lyrics a second time."""

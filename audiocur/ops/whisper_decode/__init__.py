@@ -1,0 +1,1 @@
+"""The second part of a Whisper, for a device of its own."""

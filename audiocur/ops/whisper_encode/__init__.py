@@ -1,0 +1,1 @@
+"""The first part of a Whisper, for a device of its own."""
