@@ -158,6 +158,25 @@ class Device:
     threads: int = 1
 
 
+class Dtype(StrEnum):
+    """What a model computes in, as a parameter of its op."""
+
+    auto = "auto"
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+
+    def on(self, device: Device) -> str:
+        """The name of a type of torch's; `auto` is half precision on a GPU alone.
+
+        >>> Dtype.auto.on(Device("cuda")), Dtype.auto.on(Device("cpu")), Dtype.bfloat16.on(Device("cpu"))
+        ('float16', 'float32', 'bfloat16')
+        """
+        if self is not Dtype.auto:
+            return self.value
+        return "float16" if device.kind == "cuda" else "float32"
+
+
 class ModelOp(Op):
     """An operator with a model: loaded once a worker, fed with batches of clips.
 

@@ -141,8 +141,9 @@ def _run_clip(stage: Stage, steps: Sequence[Step], span: Span, clip: Clip, known
 
 
 def _is_for(step: Step, span: Span, clip: Clip) -> bool:
-    """Whether the op is for this clip; if it is not, its columns are null."""
-    if step.when is None or step.when.broken_by(value_of(span, clip, step.when.column)) is None:
+    """Whether the op is for this clip; if it is not, or lacks what another was not for either, its columns are null."""
+    wanted = step.when is None or step.when.broken_by(value_of(span, clip, step.when.column)) is None
+    if wanted and all(name in clip.features for name in step.op.takes):
         return True
     clip.measures.update(nulls(step.op))
     span.usage.setdefault(step.name, Usage()).skipped += 1

@@ -230,6 +230,18 @@ def test_features_travel_to_the_op_that_takes_them_and_no_further(ops, make_span
     assert [clip.measures["taken"] for clip in span.clips] == [0.0, 15.0]
 
 
+def test_what_was_not_made_for_a_clip_leaves_it_without_what_follows_from_it(ops, make_spans):
+    before = ops.Tone() >> ops.Halves() >> ops.Start() >> ops.Raw()
+    when = KeepRule(column="measured_start_s", min=1)
+    (span,) = make_spans()
+    for stage in Pipeline((*before.steps, Step("maker", Maker(), when), Step("taker", Taker()))).plan():
+        run_stage(stage, [span])
+    assert [(clip.measures["taken"], clip.verdict) for clip in span.clips] == [
+        (None, Verdict.KEPT),
+        (15.0, Verdict.KEPT),
+    ]
+
+
 def test_features_that_nobody_makes_are_refused(ops):
     with pytest.raises(ConfigError, match="taker takes sums, but no op before it makes any"):
         (ops.Tone() >> ops.Halves() >> ops.Raw() >> Taker() >> Maker()).check()

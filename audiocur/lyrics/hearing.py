@@ -28,13 +28,8 @@ class Hearing(ModelOp):
         """The stem, where that is what it hears."""
         return ("vocals",) if self.on is On.vocals else ()
 
-    def given(self, clip: Clip) -> bool:
-        """Whether it has what it takes of a clip: not where the op that makes it was not asked, by its `when`."""
-        return all(name in clip.features for name in self.takes)
-
     def prepare(self, clip: Clip) -> None:
-        if self.given(clip):
-            _ = self.sound(clip)
+        _ = self.sound(clip)
 
     def sound(self, clip: Clip) -> Samples:
         """What it hears, 16 kHz, shape (samples,)."""

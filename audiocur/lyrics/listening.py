@@ -47,12 +47,10 @@ class Asr(Listener):
     writes = COLUMNS
 
     def measure_batch(self, clips: Sequence[Clip], model: Any) -> Sequence[Measures]:
-        given = [clip for clip in clips if self.given(clip)]
-        rows = {
-            clip.clip_id: row(transcript, self.withheld(transcript.segments, self.sound(clip), clip.measures["voiced"]))
-            for clip, transcript in zip(given, self.heard(given, model), strict=True)
-        }
-        return [rows.get(clip.clip_id, dict.fromkeys(column.name for column in COLUMNS)) for clip in clips]
+        return [
+            row(transcript, self.withheld(transcript.segments, self.sound(clip), clip.measures["voiced"]))
+            for clip, transcript in zip(clips, self.heard(clips, model), strict=True)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +66,7 @@ class AsrCheck(Listener):
             super().prepare(clip)
 
     def measure_batch(self, clips: Sequence[Clip], model: Any) -> Sequence[Measures]:
-        with_lyrics = [clip for clip in clips if clip.measures["lyrics"] and self.given(clip)]
+        with_lyrics = [clip for clip in clips if clip.measures["lyrics"]]
         checks: dict[str, str | None] = {}
         for clip, transcript in zip(with_lyrics, self.heard(with_lyrics, model), strict=True):
             withheld = self.withheld(transcript.segments, self.sound(clip), clip.measures["voiced"])

@@ -6,7 +6,6 @@ import os
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,7 +18,7 @@ from audiocur.lyrics.transcript import Transcript
 from audiocur.lyrics.whisper_decoding import WINDOW_S, decode, encode, heard_in
 from audiocur.lyrics.windowed import Cut, Heard, Window, transcripts
 from audiocur.lyrics.windows import windows
-from audiocur.op import Device, ModelOp
+from audiocur.op import Device, Dtype, ModelOp
 from audiocur.records import Clip
 
 if TYPE_CHECKING:
@@ -27,15 +26,6 @@ if TYPE_CHECKING:
 
 #: What a download takes, MB; sizes are not among what the library tells.
 _SIZES_MB = {"tiny": 76, "base": 145, "small": 484, "medium": 1528, "large": 3087, "turbo": 1618}
-
-
-class Dtype(StrEnum):
-    """What a model computes in."""
-
-    auto = "auto"  # float32 on a CPU, float16 on a GPU
-    float32 = "float32"
-    float16 = "float16"
-    bfloat16 = "bfloat16"
 
 
 @dataclass(frozen=True)
@@ -102,8 +92,7 @@ class WhisperModel(ModelOp):
             model.set_alignment_heads(_ALIGNMENT_HEADS[self.model])
         if self.without:
             setattr(model, self.without, None)
-        name = self.dtype.value if self.dtype is not Dtype.auto else ("float16" if device.kind == "cuda" else "float32")
-        dtype: torch.dtype = getattr(torch, name)
+        dtype: torch.dtype = getattr(torch, self.dtype.on(device))
         # Whisper's layers cast their weights on each call; once is enough. Its norms are computed in float32.
         for module in model.modules():
             if isinstance(module, torch.nn.Linear | torch.nn.Conv1d | torch.nn.Embedding):

@@ -7,7 +7,6 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,22 +18,13 @@ from audiocur.checkpoints import Checkpoint, Download, OwnFile
 from audiocur.dsp.ctc_alignment import Letters, Placed, frames_needed, line, place
 from audiocur.errors import ConfigError, RowError
 from audiocur.extras import extra
-from audiocur.op import Column, Device, Measures, ModelOp
+from audiocur.op import Column, Device, Dtype, Measures, ModelOp
 from audiocur.records import Clip
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 NULL: Measures = {"aligned_words": None, "alignment_score": None}
-
-
-class Dtype(StrEnum):
-    """What the model computes in."""
-
-    auto = "auto"  # float32 on a CPU, float16 on a GPU
-    float32 = "float32"
-    float16 = "float16"
-    bfloat16 = "bfloat16"
 
 
 @dataclass(frozen=True)
@@ -128,8 +118,7 @@ class Ctc(ModelOp):
             import torchaudio  # noqa: F401 - its absence must be told before any work
         (checkpoint,) = self.checkpoints()
         path = checkpoint.require()
-        on = "float32" if device.kind == "cpu" else "float16"
-        dtype = getattr(torch, on if self.dtype is Dtype.auto else self.dtype)
+        dtype = getattr(torch, self.dtype.on(device))
         if self.checkpoint is None:
             return _mms(path, device.kind, dtype)
         return _transformers(path, device.kind, dtype)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from audiocur.dsp.stems import Separate, chunk_starts, energy_ratios, separated
 from audiocur.encoding import Format, encode
 from audiocur.errors import ConfigError, RowError, RunError, require
 from audiocur.extras import extra
-from audiocur.op import Column, Device, Measures, ModelOp
+from audiocur.op import Column, Device, Dtype, Measures, ModelOp
 from audiocur.ops.measure.vad import Vad, voice_probabilities, voiced_regions
 from audiocur.records import Clip
 
@@ -31,14 +30,6 @@ RATIOS = {
     "other": "other_energy_ratio",
     "vocals": "vocal_energy_ratio",
 }
-
-
-class Dtype(StrEnum):
-    """What the network computes in."""
-
-    float32 = "float32"
-    float16 = "float16"
-    bfloat16 = "bfloat16"
 
 
 @dataclass(frozen=True)
@@ -126,12 +117,12 @@ class Hdemucs(ModelOp):
         import torch
 
         network = network.to(device.kind).eval()
-        dtype = getattr(torch, self.dtype)
+        dtype = getattr(torch, self.dtype.on(device))
 
         def separate(chunks: Samples) -> Samples:
             with (
                 torch.inference_mode(),
-                torch.autocast(device.kind, dtype=dtype, enabled=self.dtype is not Dtype.float32),
+                torch.autocast(device.kind, dtype=dtype, enabled=dtype is not torch.float32),
             ):
                 stems: Samples = network(torch.from_numpy(chunks).to(device.kind)).float().cpu().numpy()
             return stems

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from audiocur.checkpoints import Checkpoint, OwnFile
 from audiocur.errors import ConfigError, RunError, require
 from audiocur.extras import extra
-from audiocur.op import Column, Device, Measures, ModelOp
+from audiocur.op import Column, Device, Dtype, Measures, ModelOp
 from audiocur.published import hub_or_folder
 from audiocur.records import Clip
 from audiocur.vocabularies import Vocabulary, path_of, shipped, vocabulary
@@ -32,15 +31,6 @@ SOURCE = "Wu et al. 2023, Large-scale contrastive language-audio pretraining"
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 Vectors = NDArray[np.float32]
-
-
-class Dtype(StrEnum):
-    """What a model computes in."""
-
-    auto = "auto"  # float16 on a GPU, float32 elsewhere
-    float32 = "float32"
-    float16 = "float16"
-    bfloat16 = "bfloat16"
 
 
 @dataclass(frozen=True)
@@ -133,8 +123,7 @@ class Clap(ModelOp):
         texts = [(each, _read(model, tokenizer, list(each.texts.values()))) for each in vocabularies]
         prompt = _read(model, tokenizer, [self.prompt])[0] if self.prompt is not None else None
         scale = math.exp(model.logit_scale_a.item())
-        auto = Dtype.float16 if device.kind == "cuda" else Dtype.float32
-        dtype = getattr(torch, auto if self.dtype is Dtype.auto else self.dtype)
+        dtype = getattr(torch, self.dtype.on(device))
         return Loaded(model.to(device.kind, dtype), extractor, scale, texts, prompt)
 
     def prepare(self, clip: Clip) -> None:

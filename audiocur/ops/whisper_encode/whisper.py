@@ -29,9 +29,8 @@ class WhisperEncode(WhisperWindows):
     def measure_batch(self, clips: Sequence[Clip], model: Loaded) -> Sequence[Measures]:
         import torch
 
-        given = [clip for clip in clips if self.given(clip)]
-        cuts = [self.cut(clip) for clip in given]
-        windows = [self.sound(clip)[start:end] for clip, cut in zip(given, cuts, strict=True) for start, end in cut]
+        cuts = [self.cut(clip) for clip in clips]
+        windows = [self.sound(clip)[start:end] for clip, cut in zip(clips, cuts, strict=True) for start, end in cut]
         # NumPy has no bfloat16.
         dtype = torch.float32 if model.dtype is torch.bfloat16 else model.dtype
         dims = model.whisper.dims
@@ -41,7 +40,7 @@ class WhisperEncode(WhisperWindows):
                 part = slice(at, at + self.batch_windows)
                 features[part] = encode(model.whisper, windows[part], model.dtype).to("cpu", dtype)
         at = 0
-        for clip, cut in zip(given, cuts, strict=True):
+        for clip, cut in zip(clips, cuts, strict=True):
             clip.features["whisper"] = features[at : at + len(cut)].numpy()
             clip.features["whisper_cuts"] = np.array(cut, np.int64).reshape(-1, 2)
             at += len(cut)

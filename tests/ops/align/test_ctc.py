@@ -21,7 +21,7 @@ from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForCT
 from audiocur.audio import Audio
 from audiocur.dsp.ctc_alignment import Letters
 from audiocur.errors import ConfigError, RowError
-from audiocur.op import Device
+from audiocur.op import Device, Dtype
 from audiocur.ops.align.ctc import Acoustic, Ctc
 from audiocur.records import Clip
 
@@ -246,7 +246,9 @@ def test_a_clip_without_lyrics_is_not_even_decoded(folder):
 
 
 def test_half_precision_is_near(folder):
-    (exact,), (near,) = (run(Ctc(checkpoint=folder, dtype=d), clip("hello world")) for d in ("float32", "bfloat16"))
+    (exact,), (near,) = (
+        run(Ctc(checkpoint=folder, dtype=d), clip("hello world")) for d in (Dtype.float32, Dtype.bfloat16)
+    )
     assert near["alignment_score"] == pytest.approx(exact["alignment_score"], rel=0.2)
     assert near != exact
 

@@ -7,40 +7,16 @@ import pytest
 
 from audiocur.audio import Audio
 from audiocur.records import Clip
+from tests import checkpoints
 
 RATE_HZ = 16_000
-TINY = {
-    "n_mels": 80,
-    "n_audio_ctx": 1500,
-    "n_audio_state": 32,
-    "n_audio_head": 2,
-    "n_audio_layer": 2,
-    "n_vocab": 51865,
-    "n_text_ctx": 448,
-    "n_text_state": 32,
-    "n_text_head": 2,
-    "n_text_layer": 2,
-}
 
 
 @pytest.fixture(scope="session")
 def save_whisper():
     """Saves a checkpoint as openai-whisper's are."""
-    torch = pytest.importorskip("torch")
-    whisper = pytest.importorskip("whisper.model")
-
-    def save(path, seed=0, **changes):
-        dims = TINY | changes
-        model = whisper.Whisper(whisper.ModelDimensions(**dims))
-        generator = torch.Generator().manual_seed(seed)
-        for name, parameter in model.named_parameters():
-            # Large where text attends to sound, so that its words hang on what it hears.
-            scale = 1.0 if "cross_attn" in name else 0.2
-            parameter.data = torch.randn(parameter.shape, generator=generator) * scale
-        torch.save({"dims": dims, "model_state_dict": model.state_dict()}, path)
-        return path
-
-    return save
+    pytest.importorskip("whisper")
+    return checkpoints.save_whisper
 
 
 @pytest.fixture(scope="session")

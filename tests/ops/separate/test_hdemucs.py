@@ -18,7 +18,7 @@ from torchaudio.pipelines import HDEMUCS_HIGH_MUSDB_PLUS
 from audiocur.audio import Audio
 from audiocur.encoding import Format, decode_bytes, encode
 from audiocur.errors import ConfigError, RowError, RunError
-from audiocur.op import Device
+from audiocur.op import Device, Dtype
 from audiocur.ops.separate.hdemucs import RATE_HZ, RATIOS, Hdemucs, stereo, voiced_ratio
 from audiocur.records import Clip, Stored
 
@@ -185,7 +185,7 @@ def test_half_precision_is_near(checkpoint, tiny):
     op, model = tiny
     clip = clip_of(music(0.8))
     (exact,) = op.measure_batch([clip], model)
-    half = Hdemucs(checkpoint=checkpoint, chunk_s=1, overlap_s=0.25, dtype="bfloat16")
+    half = Hdemucs(checkpoint=checkpoint, chunk_s=1, overlap_s=0.25, dtype=Dtype.bfloat16)
     (near,) = half.measure_batch([clip], half.load(Device()))
     assert [near[c] for c in RATIOS.values()] == pytest.approx([exact[c] for c in RATIOS.values()], abs=0.05)
     assert near != exact

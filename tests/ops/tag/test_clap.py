@@ -15,8 +15,8 @@ import pytest
 from audiocur.audio import Audio
 from audiocur.checkpoints import HubFolder, OwnFile
 from audiocur.errors import ConfigError, RunError
-from audiocur.op import Device
-from audiocur.ops.tag.clap import RATE_HZ, Clap, Dtype, _log_mel
+from audiocur.op import Device, Dtype
+from audiocur.ops.tag.clap import RATE_HZ, Clap, _log_mel
 from audiocur.records import Clip
 from audiocur.vocabularies import vocabulary
 from tests.checkpoints import save_clap
