@@ -198,6 +198,7 @@ def whisper_checkpoint(shape: str, folder: Path) -> Path:
     if not path.exists():
         torch.manual_seed(0)
         network = Whisper(dims)
+        torch.nn.init.normal_(network.decoder.positional_embedding, std=0.01)  # which it leaves as memory was
         torch.save({"dims": vars(dims), "model_state_dict": network.state_dict()}, path)
     return path
 
