@@ -11,7 +11,7 @@ from audiocur.store.commit import Committed, SpanOutcome
 
 def committed(seconds=600.0, kept=3, rejected=1):
     outcome = SpanOutcome("s", 0, True, 1, False, None, 0, seconds, 0.0, 1, 1, None)
-    return Committed("part", (outcome,), Counter(kept=kept, rejected=rejected), Counter(), Counter(), {})
+    return Committed("part", (outcome,), Counter(kept=kept, rejected=rejected), Counter(), Counter(), {}, {})
 
 
 def shown(terminal, monkeypatch):

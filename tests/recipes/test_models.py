@@ -114,3 +114,32 @@ def test_weights_are_in_the_fingerprint(models):
     assert set(recipe["checkpoints"]) == {"asr", "tag"}
     for hashes in recipe["checkpoints"].values():
         assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in hashes.values())
+
+
+def test_speech_has_lyrics_without_any_download(real_audio, tmp_path):
+    pytest.importorskip("pocketsphinx")
+    (tmp_path / "speech").mkdir()
+    (tmp_path / "speech/jfk.flac").symlink_to(real_audio / "jfk.flac")
+    rules = ["keep.music=", "keep.bandwidth="]  # it is no music, and an old recording
+    words = ["recipe=music_gen", "asr=pocketsphinx", "source.path=speech", "output.path=run", "engine=local", *rules]
+    done = audiocur(*words, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    heard = " ".join(row["lyrics"] or "" for row in clips(tmp_path / "run").values()).split()
+    assert {"what", "your", "country", "can", "do", "for"} <= set(heard)
+
+
+@pytest.mark.slow
+def test_one_core_without_gpu_finishes_with_more_pools_than_cores(models, tmp_path):
+    pools = ["placement.asr.actors=[2,4]", "placement.tag.cpus=0.5", "engine.cpus=1"]
+    done = audiocur(
+        "recipe=music_gen", "source=demo", "source.limit=9", *models, *pools, "output.path=run", cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert any(row["tags"] for row in clips(tmp_path / "run").values())
+
+
+def test_a_gpu_that_nobody_has_is_one_line(models, tmp_path):
+    words = [*models, "placement.asr.gpus=64", "source=demo", "source.limit=3", "output.path=run"]
+    done = audiocur("recipe=music_gen", *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "audiocur: placement.asr: 1 actors of 1 CPU and 64 GPU: no node has that much\n"
