@@ -125,7 +125,7 @@ def test_speech_has_lyrics_without_any_download(real_audio, tmp_path):
     done = audiocur(*words, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     heard = " ".join(row["lyrics"] or "" for row in clips(tmp_path / "run").values()).split()
-    assert {"what", "your", "country", "can", "do", "for"} <= set(heard)
+    assert {"your", "country", "can", "do", "for"} <= set(heard)
 
 
 @pytest.mark.slow
@@ -135,7 +135,7 @@ def test_one_core_without_gpu_finishes_with_more_pools_than_cores(models, tmp_pa
         "recipe=music_gen", "source=demo", "source.limit=9", *models, *pools, "output.path=run", cwd=tmp_path
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert any(row["tags"] for row in clips(tmp_path / "run").values())
+    assert any(row["clap_embedding"] for row in clips(tmp_path / "run").values())
 
 
 def test_a_gpu_that_nobody_has_is_one_line(models, tmp_path):
