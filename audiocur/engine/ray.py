@@ -5,16 +5,12 @@ from __future__ import annotations
 import gc
 import math
 import os
-import pickle
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from audiocur.block import work_through
 from audiocur.engine.base import Engine
 from audiocur.engine.cores import cores
 from audiocur.engine.deaths import ActorsDyingError, Deaths
@@ -23,13 +19,12 @@ from audiocur.engine.memory import available_bytes, workers_that_fit
 from audiocur.engine.room import NodesLostError, Room, available_cpus, check_room, fitted, pools_cpus
 from audiocur.engine.serve import calls_at_once, deployed, served_models
 from audiocur.engine.watch import watched
+from audiocur.engine.work import Actor, Work, one_row, rows_of, work_through_block
 from audiocur.errors import RunError, require
 from audiocur.isolation import Death
-from audiocur.models import Served
 from audiocur.pipeline import Pipeline, Stage
 from audiocur.placement import Via
 from audiocur.records import Span
-from audiocur.setup import set_up
 from audiocur.store.commit import Committed, Committer
 
 if TYPE_CHECKING:
@@ -159,7 +154,7 @@ class RayEngine(Engine):
         context.max_errored_blocks = -1  # only a worker's death gets here; what it held is found missing and done again
         if not careful:
             self._warm_up(stages[0], len(blocks))
-        dataset: ray.data.Dataset = ray.data.from_arrow([_one_row(block) for block in blocks])
+        dataset: ray.data.Dataset = ray.data.from_arrow([one_row(block) for block in blocks])
         for stage in stages:
             served = served_models(stage, _scope())
             work = Work(stage, committer if stage.final else None, careful, _scope(), served)
@@ -205,7 +200,7 @@ class RayEngine(Engine):
         if where.via is not Via.serve:
             options |= {"num_cpus": where.cpus, "num_gpus": where.gpus or None}
             options |= {"runtime_env": dict(where.world)} if where.world else {}
-        call: Any = _work
+        call: Any = work_through_block
         if where.via is not Via.actor:
             options["fn_kwargs"] = {"work": work}
             size = self.workers if where.via is Via.task else calls_at_once(where)
@@ -213,7 +208,7 @@ class RayEngine(Engine):
             options |= {} if where.via is Via.task else {"num_cpus": 0}  # it waits for others
             options["max_retries"] = 0  # what kills a worker must not do so again: it is done once more with care
         else:
-            call = type(work.stage.label, (_Actor,), {})  # by which its actors are known to Ray
+            call = type(work.stage.label, (Actor,), {})  # by which its actors are known to Ray
             options["fn_constructor_kwargs"] = {"work": work}
             least, most = (min(size, blocks) for size in (where.actors[0], where.actors[-1]))
             options["compute"] = ray.data.ActorPoolStrategy(min_size=least, max_size=most)
@@ -223,50 +218,6 @@ class RayEngine(Engine):
             # Retries have no named argument yet in this release of Ray, which is pinned.
             warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
             return dataset.map_batches(call, **options)
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a worker does with a block; see `work_through`.
-
-    Attributes:
-        scope: of which driver it is the work.
-    """
-
-    stage: Stage
-    committer: Committer | None
-    careful: bool
-    scope: str
-    served: Served
-
-
-def _work(batch: pa.Table, work: Work) -> pa.Table:
-    """One block through one stage, in a worker.
-
-    What ops raise is settled within `run_stage`; whatever still gets out (a full disk, a bug of ours) must stop the
-    run, and goes to the driver as a row, because Ray would drop the block and go on.
-    """
-    rows = _rows(batch)
-    failure = next((row for row in rows if isinstance(row, RunError)), None)
-    if failure is not None:
-        return _one_row([failure])
-    try:
-        if not work.served:
-            set_up(work.stage.placement.setup, work.scope)
-        done = work_through(rows, work.stage, work.committer, careful=work.careful, watchdog=True, served=work.served)
-        rows.clear()
-        pa.default_memory_pool().release_unused()  # or it stays with the worker, and the next block takes more
-        return _one_row(done)
-    except Exception as error:
-        return _one_row([error if isinstance(error, RunError) else RunError(f"{type(error).__name__}: {error}")])
-
-
-class _Actor:
-    def __init__(self, work: Work) -> None:
-        self.work = work
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        return _work(batch, self.work)
 
 
 def _results(dataset: ray.data.Dataset) -> Generator[list[Any], None, None]:
@@ -282,16 +233,7 @@ def _results(dataset: ray.data.Dataset) -> Generator[list[Any], None, None]:
                 table = ray.get(block.ref)
             except ray.exceptions.ObjectLostError:
                 continue  # with its node; the ledger has what was committed
-            yield _rows(table)
-
-
-def _one_row(rows: Sequence[object]) -> pa.Table:
-    """A block as one value that Ray never looks into: no span and no block can be torn, and none are put together."""
-    return pa.table({"block": pa.array([pickle.dumps(list(rows), protocol=5)], pa.binary())})
-
-
-def _rows(batch: pa.Table) -> list[Any]:
-    return [row for block in batch.column("block").to_pylist() for row in pickle.loads(block)]
+            yield rows_of(table)
 
 
 def _check_workers(stages: Sequence[Stage]) -> None:
