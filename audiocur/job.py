@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from audiocur import __version__
+from audiocur.checkpoints import OwnFile
 from audiocur.engine.base import Engine
 from audiocur.engine.ray import RayEngine
 from audiocur.errors import require
@@ -99,7 +101,7 @@ class Job:
             "meta": {field.name: str(field.type) for field in self.source.meta_fields()},
         }
         return {
-            "fingerprint": fingerprint(recipe),
+            "fingerprint": fingerprint(self._by_content(recipe)),
             **recipe,
             "source": _at_home(describe(self.source)),
             "output": {"path": str(self.output)},
@@ -107,6 +109,21 @@ class Job:
             "placement": {name: _untargeted(where) for name, where in self.pipeline.placements.items()},
             "limits": _untargeted(self.limits),
         }
+
+    def _by_content(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """The recipe with files of weights by their content alone: a run goes on where they lie elsewhere."""
+        found = {**recipe, "checkpoints": [list(hashes.values()) for hashes in recipe.get("checkpoints", {}).values()]}
+        for step in self.pipeline.steps:
+            checkpoints = step.op.checkpoints() if isinstance(step.op, ModelOp) else ()
+            paths = {checkpoint.path for checkpoint in checkpoints if isinstance(checkpoint, OwnFile)}
+            found[step.name] = {key: _without(value, paths) for key, value in recipe[step.name].items()}
+        return found
+
+
+def _without(value: Any, paths: Collection[str]) -> Any:
+    if isinstance(value, list):
+        return [_without(item, paths) for item in value]
+    return "a file" if isinstance(value, str) and value in paths else value
 
 
 def _described(step: Step) -> dict[str, Any]:

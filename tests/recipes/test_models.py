@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from audiocur.op import ModelOp
 from audiocur.store.ledger import read_ledger
 from tests.checkpoints import save_clap, save_whisper
 
@@ -81,7 +84,7 @@ def test_where_whisper_runs_changes_no_row(actors, models, tmp_path, via):
         for column, value in row.items():
             theirs = expected[clip_id][column]
             if isinstance(value, float) or (column == "clap_embedding" and value):
-                assert value == pytest.approx(theirs, rel=1e-3, abs=1e-4), column
+                assert value == pytest.approx(theirs, rel=ModelOp.rtol, abs=1e-4), column
             elif column not in ("lyrics_segments", "clap_tags"):
                 assert value == theirs, column
 
@@ -114,6 +117,21 @@ def test_weights_are_in_the_fingerprint(models):
     assert set(recipe["checkpoints"]) == {"asr", "tag"}
     for hashes in recipe["checkpoints"].values():
         assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in hashes.values())
+
+
+def test_weights_that_lie_elsewhere_are_the_same_weights_and_others_are_others(models, tmp_path):
+    from audiocur.config import job
+
+    def recipe_of(weights):
+        return job(
+            ["recipe=music_gen", *models[:1], f"asr.model={weights}", models[2], "source=demo", "output.path=x"]
+        ).recipe()
+
+    here = Path(models[1].partition("=")[2])
+    elsewhere, other = tmp_path / "moved.pt", save_whisper(tmp_path / "other.pt", seed=1)
+    shutil.copy(here, elsewhere)
+    assert recipe_of(here)["fingerprint"] == recipe_of(elsewhere)["fingerprint"] != recipe_of(other)["fingerprint"]
+    assert recipe_of(elsewhere)["asr"]["model"] == str(elsewhere)
 
 
 def test_speech_has_lyrics_without_any_download(real_audio, tmp_path):
