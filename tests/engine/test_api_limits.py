@@ -94,7 +94,7 @@ def processes(folder: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_when_more_wait_than_may_or_it_takes_too_long_it_says_so_and_goes_on(tmp_path):
-    api = Api(port=0, waiting=2, workers=1, timeout_s=3)
+    api = Api(port=0, waiting=2, workers=1, timeout_s=5)
     (tmp_path / "op_of_test_api_limits.py").write_text(SLOW)
     (tmp_path / "measure").mkdir()
     (tmp_path / "measure/slow.yaml").write_text("# Slow.\n_target_: op_of_test_api_limits.Slow\n")
@@ -105,6 +105,8 @@ def test_when_more_wait_than_may_or_it_takes_too_long_it_says_so_and_goes_on(tmp
         served(job(words, [tmp_path], to_run=False), api) as address,
         ThreadPoolExecutor(12) as threads,
     ):
+        while ask(f"{address}/v1/clip", data)[0] == 504:
+            pass  # the first of all waits for imports
         answers = list(threads.map(lambda _: ask(f"{address}/v1/clip", data), range(12)))
         statuses = [status for status, _, _ in answers]
         assert set(statuses) == {200, 503, 504}
@@ -113,7 +115,7 @@ def test_when_more_wait_than_may_or_it_takes_too_long_it_says_so_and_goes_on(tmp
                 assert re.fullmatch(r"\d+ requests wait already; try again later", answer["error"])
                 assert int({name.lower(): value for name, value in headers.items()}["retry-after"]) >= 1
             if status == 504:
-                assert answer == {"error": "no answer within 3 s (serve.timeout_s)"}
+                assert answer == {"error": "no answer within 5 s (serve.timeout_s)"}
         time.sleep(4)
         assert ask(f"{address}/v1/clip", data)[0] == 200
 
