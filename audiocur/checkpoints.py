@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audiocur.errors import ConfigError, RunError
+from audiocur.extras import extra
 
 if TYPE_CHECKING:
+    from audiocur.op import Op
     from audiocur.pipeline import Pipeline
 
 _CHUNK = 1 << 20
+_WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
 Tell = Callable[[int], None]
 
 
@@ -74,6 +77,12 @@ class Checkpoint(ABC):
     def sha256(self) -> str:
         """Of its content, where it is there: a run is of these weights and no others."""
         return sha256_of(self.require())
+
+    def stamp(self) -> tuple[tuple[str, int, int], ...]:
+        """Names, sizes and times of its files: another stamp, and it must be loaded again."""
+        path = self.require()
+        files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+        return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,20 +161,24 @@ class HubFolder(Checkpoint):
     files: tuple[str, ...] = ("*.json", "*.txt", "*.safetensors")
 
     def found(self) -> Path | None:
-        import huggingface_hub
-        from huggingface_hub.errors import LocalEntryNotFoundError
-
+        with extra("models", self.name):
+            import huggingface_hub
+            from huggingface_hub.errors import LocalEntryNotFoundError
         try:
             folder = huggingface_hub.snapshot_download(
                 self.repo, revision=self.revision, allow_patterns=list(self.files), local_files_only=True
             )
         except LocalEntryNotFoundError:
             return None
-        return Path(folder)
+        except ValueError as error:
+            raise ConfigError(f"{self.name}: expected owner/name of the model hub, or a folder ({error})") from error
+        # A folder is there as soon as one of its files is: without weights it is none of ours.
+        whole = any(file.is_file() for pattern in _WEIGHTS for file in Path(folder).glob(pattern))
+        return Path(folder) if whole else None
 
     def fetch(self, tell: Tell = lambda done_bytes: None) -> Path:
-        import huggingface_hub
-
+        with extra("models", self.name):
+            import huggingface_hub
         try:
             return Path(
                 huggingface_hub.snapshot_download(self.repo, revision=self.revision, allow_patterns=list(self.files))
@@ -177,6 +190,14 @@ class HubFolder(Checkpoint):
     def sha256(self) -> str:
         """The commit it was fetched at, by which the hub's cache names the folder."""
         return self.require().name
+
+
+def hashes(op: Op) -> dict[str, str | None]:
+    """What the weights of an op are by their content, null where they are not there."""
+    from audiocur.op import ModelOp
+
+    checkpoints = op.checkpoints() if isinstance(op, ModelOp) else ()
+    return {checkpoint.name: checkpoint.sha256() if checkpoint.found() else None for checkpoint in checkpoints}
 
 
 def needed(pipeline: Pipeline) -> Mapping[str, tuple[Checkpoint, ...]]:

@@ -36,6 +36,8 @@ Every key can be set, as key=value, with nothing to escape:
   vad.threshold=0.6  segment=window  segment.length_s=20      a parameter of an op; another choice of one
   keep.loudness.min=-30  keep.bandwidth=                      a bound of a keep rule; a rule taken away
   pipeline=[decode,vad,segment,loudness]                      the ops, in order (quote it in most shells)
+  pipeline=[*,align] align=ctc                                the recipe's ops, and one more
+  models=base  asr=whisper  asr.model=small                   models; `audiocur models ... --fetch` gets their weights
   source.limit=50  source.include=*.flac                      a seeded sample; some files
   engine=local  placement.tag.via=actor                       in this process; where an op runs
   redo=failed  redo=changed                                   do again what failed; what has changed since

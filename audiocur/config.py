@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar
@@ -88,7 +88,7 @@ def job(overrides: Sequence[str], config_dirs: Sequence[Path] = (), *, to_run: b
     words = _words(overrides)
     choices = {key: words.pop(key) for key in list(words) if key == "recipe" or key in library.parts}
     names = words_of_list(words["pipeline"], "pipeline") if "pipeline" in words else []
-    return _Builder(library, library.composed(choices, names), words, to_run).job()
+    return _Builder(library, library.composed(choices, names), words, frozenset(choices), to_run).job()
 
 
 def job_of_run(store: Store, overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> Job:
@@ -131,6 +131,7 @@ class _Builder:
     library: Library
     composed: Composed
     words: Mapping[str, str]
+    chosen: frozenset[str]
     to_run: bool
 
     def job(self) -> Job:
@@ -184,7 +185,10 @@ class _Builder:
 
     def _names(self) -> list[str]:
         if "pipeline" in self.words:
-            names: Any = words_of_list(self.words["pipeline"], "pipeline")
+            own = self.composed.nodes.get("pipeline")
+            typed = words_of_list(self.words["pipeline"], "pipeline")
+            # [*, align] is the recipe's own list, and one more.
+            names: Any = [op for name in typed for op in (own if name == "*" and isinstance(own, list) else [name])]
         else:
             names = self.composed.nodes.get("pipeline")
         if not isinstance(names, list) or not names:
@@ -252,6 +256,10 @@ class _Builder:
             path = self.library.part(name)
             node, where = {**load_yaml(path), **node}, str(path)
         when = self._when(name, node.pop("when", None), words)
+        if name in self.chosen:
+            # What a recipe sets for its own choice says nothing of another that was typed in its place.
+            known = {field.name for field in fields(target(node.get("_target_", ""), Op, where))}  # type: ignore[arg-type]
+            node = {key: value for key, value in node.items() if key in known | {"_target_"}}
         return Step(name, self._built(name, node, words, Op, where), when)
 
     def _when(self, name: str, node: Any, words: dict[str, str]) -> KeepRule | None:

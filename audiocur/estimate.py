@@ -32,7 +32,7 @@ from audiocur.stage import run_stage
 SAMPLE, TRIAL_S, PATIENCE_S = 12, 60.0, 120.0
 #: Even Opus at 32 kbit/s grows less than this when it is stored as FLAC.
 GREATEST_GROWTH = 40
-STARTUP_S = 6.0
+STARTUP_S = 12.0
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _triable(stages: Sequence[Stage]) -> list[Stage]:
 def _is_here(where: Placement, step: Step) -> bool:
     if not isinstance(step.op, ModelOp):
         return True
-    elsewhere = where.gpus or where.app or where.world or where.setup
+    elsewhere = step.op.remote or where.gpus or where.app or where.world or where.setup
     return not elsewhere and all(checkpoint.found() for checkpoint in step.op.checkpoints())
 
 

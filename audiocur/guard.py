@@ -43,6 +43,7 @@ def write(span: Span, clip: Clip, step: Step, measure: Callable[[], Measures]) -
             clip.fail(step.name, reason, unexpected=unexpected)
             return
         measures = nulls(step.op)
+        clip.reason = f"{step.name} left null: {reason}"
         span.null(step.name, reason)
     clip.measures.update(measures)
 

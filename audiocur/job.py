@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from audiocur import __version__
-from audiocur.checkpoints import OwnFile
+from audiocur.checkpoints import OwnFile, hashes
 from audiocur.engine.base import Engine
 from audiocur.engine.ray import RayEngine
 from audiocur.errors import require
 from audiocur.op import ModelOp
 from audiocur.pipeline import Pipeline, Stage, Step
+from audiocur.placement import Placement
 from audiocur.planning import Split
 from audiocur.redo import Redo
 from audiocur.rules import Rules
@@ -90,12 +91,12 @@ class Job:
 
     def recipe(self) -> dict[str, Any]:
         """The resolved recipe: what decides the result, its fingerprint, and what else is worth writing down."""
-        hashes = {step.name: found for step in self.pipeline.steps if (found := _hashes(step))}
+        weights = {step.name: found for step in self.pipeline.steps if (found := hashes(step.op))}
         recipe: dict[str, Any] = {
             "audiocur": ".".join(__version__.split(".")[:2]),
             "pipeline": [step.name for step in self.pipeline.steps],
             **{step.name: _described(step) for step in self.pipeline.steps},
-            **({"checkpoints": hashes} if hashes else {}),
+            **({"checkpoints": weights} if weights else {}),
             "keep": {name: _untargeted(rule) for name, rule in self.pipeline.rules.items()},
             "split": _untargeted(self.split),
             "meta": {field.name: str(field.type) for field in self.source.meta_fields()},
@@ -106,18 +107,18 @@ class Job:
             "source": _at_home(describe(self.source)),
             "output": {"path": str(self.output)},
             "engine": describe(self.engine),
-            "placement": {name: _untargeted(where) for name, where in self.pipeline.placements.items()},
+            "placement": {name: _placed(where) for name, where in self.pipeline.placements.items()},
             "limits": _untargeted(self.limits),
         }
 
     def _by_content(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
         """The recipe with files of weights by their content alone: a run goes on where they lie elsewhere."""
-        found = {**recipe, "checkpoints": [list(hashes.values()) for hashes in recipe.get("checkpoints", {}).values()]}
+        there = {**recipe, "checkpoints": [list(found.values()) for found in recipe.get("checkpoints", {}).values()]}
         for step in self.pipeline.steps:
             checkpoints = step.op.checkpoints() if isinstance(step.op, ModelOp) else ()
             paths = {checkpoint.path for checkpoint in checkpoints if isinstance(checkpoint, OwnFile)}
-            found[step.name] = {key: _without(value, paths) for key, value in recipe[step.name].items()}
-        return found
+            there[step.name] = {key: _without(value, paths) for key, value in recipe[step.name].items()}
+        return there
 
 
 def _without(value: Any, paths: Collection[str]) -> Any:
@@ -130,10 +131,9 @@ def _described(step: Step) -> dict[str, Any]:
     return describe(step.op) | ({"when": _untargeted(step.when)} if step.when else {})
 
 
-def _hashes(step: Step) -> dict[str, str | None]:
-    """What the weights of a model are, null where they are not there: such a job can be planned, not run."""
-    checkpoints = step.op.checkpoints() if isinstance(step.op, ModelOp) else ()
-    return {checkpoint.name: checkpoint.sha256() if checkpoint.found() else None for checkpoint in checkpoints}
+def _placed(where: Placement) -> dict[str, Any]:
+    """A placement as a run writes it down: its variables may be secrets, and are not."""
+    return {key: value for key, value in _untargeted(where).items() if key != "env"}
 
 
 def _at_home(source: dict[str, Any]) -> dict[str, Any]:

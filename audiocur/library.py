@@ -197,6 +197,10 @@ class Library:
         for group, option in choices.items():
             if group == "recipe":
                 continue
+            if group not in names and group in self.parts and group not in KINDS:
+                raise ConfigError(
+                    f"{group}={option}: {group} is not in the pipeline; expected pipeline=[*,{group}] beside it"
+                )
             if group not in names:
                 known = ", ".join(f"{name}=" for name in sorted(names & set(self.parts)))
                 raise ConfigError(f"{group}={option}: not a choice; expected one of {known}")

@@ -21,7 +21,9 @@ from audiocur.placement import Placement
 from audiocur.records import Clip, Span
 from audiocur.usage import Usage
 
-_loaded: dict[tuple[str, Device], Any] = {}
+_loaded: dict[tuple[str, Device, tuple[Any, ...]], Any] = {}
+#: How many clips memory has held of a batch that had run out of it, by op, for the batches to come.
+_fitting: dict[str, int] = {}
 
 Pair = tuple[Span, Clip]
 
@@ -65,7 +67,8 @@ def local_model(step: Step, placement: Placement) -> LocalModel:
     if not isinstance(op, ModelOp):
         raise TypeError(f"{step.name} has no model")
     device = Device("cuda" if placement.gpus else "cpu", placement.threads)
-    key = (f"{type(op).__module__}.{op!r}", device)
+    stamps = tuple(checkpoint.stamp() for checkpoint in op.checkpoints())
+    key = (f"{type(op).__module__}.{op!r}", device, stamps)
     if key not in _loaded:
         try:
             _loaded[key] = op.load(device)
@@ -93,7 +96,7 @@ def run_model(step: Step, pairs: Sequence[Pair], placement: Placement, served: S
     lengths_s, fixed = [clip.duration_s for _, clip in pairs], op.window_s is not None
     places = batches(lengths_s, op.computed_s, max_clips=placement.batch_clips, max_s=placement.batch_s, fixed=fixed)
     left = [[pairs[i] for i in batch] for batch in places]
-    most = placement.batch_clips
+    most = min(placement.batch_clips, _fitting.get(repr(op), placement.batch_clips))
     with ThreadPoolExecutor(1, "prepare") as thread:
         ready = thread.submit(_prepared, left[0], model)
         while left:
@@ -107,7 +110,8 @@ def run_model(step: Step, pairs: Sequence[Pair], placement: Placement, served: S
             sound = [pair for pair, problem in zip(batch, problems, strict=True) if problem is None]
             while sound:
                 some, sound = sound[:most], sound[most:]
-                most = min(most, _run_batch(step, some, model, op, placement, usage))
+                if _run_batch(step, some, model, op, placement, usage):
+                    most = _fitting[repr(op)] = max(1, len(some) // 2)
 
 
 def _prepared(batch: Sequence[Pair], model: Model) -> list[Exception | None]:
@@ -122,8 +126,10 @@ def _prepared(batch: Sequence[Pair], model: Model) -> list[Exception | None]:
     return problems
 
 
-def _run_batch(step: Step, batch: Sequence[Pair], model: Model, op: ModelOp, placement: Placement, usage: Usage) -> int:
-    """Measure one batch; returns how many clips the next may hold, which is fewer where memory ran out."""
+def _run_batch(
+    step: Step, batch: Sequence[Pair], model: Model, op: ModelOp, placement: Placement, usage: Usage
+) -> bool:
+    """Measure one batch; returns whether memory ran out."""
     began, halvings = time.monotonic(), usage.halvings
     results = _measured([clip for _, clip in batch], model, usage)
     usage.busy_s += time.monotonic() - began
@@ -132,10 +138,12 @@ def _run_batch(step: Step, batch: Sequence[Pair], model: Model, op: ModelOp, pla
         clip.release()
     usage.clips += len(batch)
     usage.batches += 1
-    usage.room += placement.batch_clips
+    longest_s = max(clip.duration_s for _, clip in batch)
+    by_length = int(placement.batch_s // (op.computed_s(longest_s, 1) or placement.batch_s))
+    usage.room += max(len(batch), min(placement.batch_clips, by_length))
     usage.heard_s += sum(clip.duration_s for _, clip in batch)
-    usage.computed_s += op.computed_s(max(clip.duration_s for _, clip in batch), len(batch))
-    return max(1, len(batch) // 2) if usage.halvings > halvings else placement.batch_clips
+    usage.computed_s += op.computed_s(longest_s, len(batch))
+    return usage.halvings > halvings
 
 
 def _measured(clips: Sequence[Clip], model: Model, usage: Usage) -> list[Callable[[], Measures]]:
@@ -146,10 +154,16 @@ def _measured(clips: Sequence[Clip], model: Model, usage: Usage) -> list[Callabl
             raise ValueError(f"{len(results)} results for {len(clips)} clips")
         return [partial(dict, result) for result in results]
     except Exception as error:
-        if len(clips) == 1:
-            return [partial(_raise, error)]
+        if isinstance(error, RunError):
+            raise  # no clip's fault
         memory = out_of_memory(error)
-    # Here the error is gone, and with its traceback whatever the model had in its hands.
+        # Its traceback holds whatever the model had in its hands.
+        alone = error.with_traceback(None)
+        alone.__context__ = alone.__cause__ = None
+    if len(clips) == 1:
+        if memory:
+            _free_memory()
+        return [partial(_raise, alone)]
     if not memory:
         # One clip of the batch may be at fault: alone, each answers for itself.
         return [result for clip in clips for result in _measured([clip], model, usage)]

@@ -67,6 +67,7 @@ class Op:
         name: its key in a recipe.
         reads: columns that ops before it must write.
         writes: columns it adds to every clip; a measure that is undefined is None, never a sentinel.
+        remote: it asks somebody else, who may want money for it: never in a trial.
         advice: what the summary is to tell whoever chose it, "" for nothing.
         takes, makes: names of `Clip.features` that ops before it must make, and that it makes for others. What it takes
             may depend on its parameters, as a property.
@@ -78,6 +79,7 @@ class Op:
     name: ClassVar[str]
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[Column, ...]] = ()
+    remote: ClassVar[bool] = False
     advice: ClassVar[str] = ""
     makes: ClassVar[tuple[str, ...]] = ()
     on_error: OnError = OnError.fail

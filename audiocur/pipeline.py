@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from audiocur.errors import ConfigError
 from audiocur.op import ClipOp, Column, Decoder, Encoder, ModelOp, Op, Segmenter, SpanOp
-from audiocur.placement import Placement
+from audiocur.placement import Placement, Via
 from audiocur.rules import KeepRule, Rules
 from audiocur.schema import BASE_COLUMNS, known_at_the_cut
 
@@ -140,7 +140,9 @@ class Pipeline:
         Raises:
             ConfigError: a step out of order, a name or column twice, or a read that no earlier op writes.
         """
+        meta = list(meta)
         self._check_order()
+        self._check_placements()
         written: dict[str, str] = {}
         made: set[str] = set()
         for step in self.steps:
@@ -148,7 +150,7 @@ class Pipeline:
                 if name not in made:
                     raise ConfigError(f"pipeline: {step.name} takes {name}, but no op before it makes any")
             made |= set(step.op.makes)
-            self._check_when(step, written)
+            self._check_when(step, written, meta)
             for name in step.op.reads:
                 if name not in written and name not in known_at_the_cut():
                     writers = [later.name for later in self.steps if name in {c.name for c in later.op.writes}]
@@ -159,25 +161,29 @@ class Pipeline:
                     writer = written.get(column.name, "every run")
                     raise ConfigError(f"pipeline: {step.name} writes {column.name}, which {writer} writes already")
                 written[column.name] = step.name
-        self._check_rules(list(meta))
+        self._check_rules(meta)
 
-    def _check_when(self, step: Step, written: Mapping[str, str]) -> None:
+    def _check_when(self, step: Step, written: Mapping[str, str], meta: Sequence[pa.Field]) -> None:
         if step.when is None:
             return
         if not isinstance(step.op, ClipOp | ModelOp) or isinstance(step.op, Encoder):
             raise ConfigError(f"{step.name}.when: {step.name} is for all of a span; expected it of an op on clips")
-        if step.when.column not in written and step.when.column not in known_at_the_cut():
+        if step.when.column not in written and step.when.column not in known_at_the_cut(meta):
             raise ConfigError(f"{step.name}.when.column={step.when.column}: expected a column of an op before it")
+        self._check_bounds(f"{step.name}.when", step.when, meta)
 
     def _check_rules(self, meta: list[pa.Field]) -> None:
         """Refuse bounds on a text, which would fail on every clip."""
+        for name, rule in self.active_rules(meta).items():
+            self._check_bounds(f"keep.{name}", rule, meta)
+
+    def _check_bounds(self, name: str, rule: KeepRule, meta: Sequence[pa.Field]) -> None:
         types = {column.name: column.type for column in (*BASE_COLUMNS.values(), *self.columns)}
         types |= {f"meta_{field.name}": field.type for field in meta}
-        for name, rule in self.active_rules(meta).items():
-            kind = types[rule.column]
-            number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
-            if not number and (rule.min is not None or rule.max is not None):
-                raise ConfigError(f"keep.{name}: {rule.column} is no number; expected allow=[...], not min or max")
+        kind = types[rule.column]
+        number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
+        if not number and (rule.min is not None or rule.max is not None):
+            raise ConfigError(f"{name}: {rule.column} is no number; expected allow=[...], not min or max")
 
     def _check_order(self) -> None:
         names = [step.name for step in self.steps]
@@ -206,6 +212,20 @@ class Pipeline:
         for name in self.placements:
             if name not in names:
                 raise ConfigError(f"placement.{name}: expected an op of the pipeline: {', '.join(names)}")
+
+    def _check_placements(self) -> None:
+        for step in self.steps:
+            where = self._placement(step)
+            model = isinstance(step.op, ModelOp)
+            if where.via is Via.serve and not model:
+                raise ConfigError(
+                    f"placement.{step.name}.via=serve: expected an op with a model, which {step.name} is not"
+                )
+            if where.via is Via.task and where.gpus and model:
+                # Ray ends the process of such a task with it, and each would load the model again.
+                raise ConfigError(
+                    f"placement.{step.name}.gpus={where.gpus:g}: expected via=actor or via=serve beside it"
+                )
 
     def plan(self, meta: Iterable[pa.Field] = ()) -> tuple[Stage, ...]:
         """The stages that an engine runs: neighbours with the same placement are fused.

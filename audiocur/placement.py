@@ -13,6 +13,10 @@ from audiocur.errors import require
 WORLD = ("pip", "uv", "conda", "py_modules", "working_dir", "image_uri", "config")
 
 
+#: Of these, what is a list: as text, Ray would take it for the name of a file.
+_LISTS = ("pip", "uv", "py_modules")
+
+
 class Via(StrEnum):
     """What runs an op."""
 
@@ -73,7 +77,10 @@ class Placement:
     @property
     def world(self) -> Mapping[str, Any]:
         """What Ray is to make for its workers; empty where they live in the driver's."""
-        return {**self.runtime_env, **({"env_vars": dict(self.env)} if self.env else {})}
+        listed = {
+            key: value.split(",") for key, value in self.runtime_env.items() if key in _LISTS and isinstance(value, str)
+        }
+        return {**self.runtime_env, **listed, **({"env_vars": dict(self.env)} if self.env else {})}
 
     @property
     def where(self) -> str:

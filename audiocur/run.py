@@ -9,7 +9,7 @@ from logging import Logger
 
 from audiocur import __version__
 from audiocur.checkpoints import require_all
-from audiocur.errors import RunError, SourceError
+from audiocur.errors import RunError, SourceError, UserError
 from audiocur.estimate import check_disk
 from audiocur.inspect.funnel import Funnel, funnel
 from audiocur.job import Job
@@ -92,7 +92,12 @@ def run(job: Job, progress: Progress | None = None, *, only: Collection[str] | N
         with taken(job.output, {"environment": environment()}, progress.say) as lease:
             resumed = check_claim(job.output, recipe)
             claim(job.output, recipe)
-            return _run(job, stages, listed, lease, progress, only=only, resumed=resumed, began=began)
+            try:
+                return _run(job, stages, listed, lease, progress, only=only, resumed=resumed, began=began)
+            except UserError:
+                if not resumed and not any(name.startswith("ledger/part-") for name in job.output.files("ledger")):
+                    job.output.remove(["recipe.yaml"])  # nothing was done: the directory is free for another try
+                raise
     except OSError as error:
         raise RunError(f"output.path={job.output}: {error.strerror or error}") from error
 

@@ -38,12 +38,17 @@ def set_up(commands: Sequence[str], scope: str) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.fstat(lock.fileno()).st_size:
             for command in commands:
-                _run(command)
+                run_command(command)
             lock.write(b"done\n")
     _done.add(key)
 
 
-def _run(command: str) -> None:
+def run_command(command: str) -> None:
+    """Run one of them.
+
+    Raises:
+        RunError: it failed.
+    """
     done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         said = done.stdout.decode(errors="replace").strip().splitlines()

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from audiocur.checkpoints import Checkpoint, needed
+from audiocur.checkpoints import Checkpoint, OwnFile, needed
 from audiocur.estimate import Estimate, estimate
 from audiocur.inspect.funnel import Funnel
 from audiocur.inspect.trace import Trace
@@ -132,7 +132,9 @@ def fetch_shown(console: Console, needed: Mapping[str, Sequence[Checkpoint]]) ->
         RunError: something cannot be had.
         ConfigError: a file that the recipe names by its path is not there.
     """
-    for checkpoint in dict.fromkeys(checkpoint for checkpoints in needed.values() for checkpoint in checkpoints):
+    every = dict.fromkeys(checkpoint for checkpoints in needed.values() for checkpoint in checkpoints)
+    # What the user must put in its place herself comes last, so that it keeps nothing else from being fetched.
+    for checkpoint in sorted(every, key=lambda checkpoint: isinstance(checkpoint, OwnFile)):
         if checkpoint.found() is None:
             of = f" of {size(checkpoint.size_mb * 1e6)}" if checkpoint.size_mb else ""
             with console.status(f"fetching {checkpoint.name}") as status:

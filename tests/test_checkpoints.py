@@ -75,5 +75,13 @@ def test_a_repository_is_found_in_the_hubs_own_cache_by_its_commit(tmp_path, mon
     (snapshot / "config.json").write_text("{}")
     (tmp_path / "models--owner--tiny/refs").mkdir()
     (tmp_path / "models--owner--tiny/refs/main").write_text(commit)
+    assert checkpoint.found() is None, "what was begun is not there"
+    (snapshot / "model.safetensors").touch()
     assert checkpoint.found() == snapshot
     assert checkpoint.sha256() == commit
+
+
+def test_a_name_that_no_hub_has_is_a_mistake():
+    pytest.importorskip("huggingface_hub")
+    with pytest.raises(ConfigError, match="expected owner/name of the model hub"):
+        HubFolder(name="tiny", repo="a/b--c").found()

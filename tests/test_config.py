@@ -164,7 +164,16 @@ def test_every_mistake_is_one_line_that_names_key_value_and_expectation(word, me
         (["vad.threshold=0.4", "vad.threshold=0.6"], r"vad.threshold=0.6: given before as vad.threshold=0.4"),
         (["keep.dc=", "keep.dc.max=1"], r"keep.dc.max=1: contradicts keep.dc=; expected one of them"),
         (["keep.dc.max=1", "keep.dc="], r"keep.dc.max=1: contradicts keep.dc=; expected one of them"),
-        (["recipe=debug", "tag=measures"], r"tag=measures: not a choice; expected one of engine=, models=, segment="),
+        (
+            ["recipe=debug", "tag=measures"],
+            r"tag=measures: tag is not in the pipeline; expected pipeline=\[\*,tag\] beside it",
+        ),
+        (["asr=pocketsphinx", "asr.when.column=key", "asr.when.min=0"], r"asr.when: key is no number; expected allow="),
+        (["placement.caption.via=serve"], r"placement.caption.via=serve: expected an op with a model"),
+        (
+            ["asr=pocketsphinx", "placement.asr.gpus=1"],
+            r"placement.asr.gpus=1: expected via=actor or via=serve beside it",
+        ),
     ],
 )
 def test_mistakes_in_paths_and_in_several_words(words, message):
@@ -339,3 +348,21 @@ def test_every_group_is_found_in_the_checkout():
     library = Library()
     assert {"music_gen", "debug"} <= set(library.recipes)
     assert {"source", "segment", "measure", "transform", "tag", "caption", "models", "engine"} <= set(library.parts)
+
+
+def test_a_star_is_the_recipes_own_pipeline():
+    own = names(job(["source=demo", "output.path=x"]))
+    longer = job(["source=demo", "output.path=x", "pipeline=[*,asr_check]", "asr_check=pocketsphinx"])
+    assert names(longer) == [*own, "asr_check"]
+
+
+def names(job):
+    return [step.name for step in job.pipeline.steps]
+
+
+def test_another_choice_than_the_models_make_takes_nothing_from_theirs():
+    words = ["models=large", "asr=pocketsphinx", "tag=measures", "source=demo", "output.path=x"]
+    ops = {step.name: step.op for step in job(words).pipeline.steps}
+    assert type(ops["asr"]).__name__ == "Pocketsphinx"
+    with pytest.raises(ConfigError, match=r"asr\.model=base: unknown key"):
+        job([*words, "asr.model=base"])

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from audiocur.errors import ConfigError, RowError
+from audiocur.checkpoints import OwnFile
+from audiocur.errors import ConfigError, RowError, RunError
 from audiocur.op import ClipOp, Column, Device, ModelOp, OnError
 from audiocur.pipeline import Pipeline, Step
 from audiocur.placement import Placement
@@ -268,3 +270,56 @@ def test_a_model_gets_the_threads_and_the_device_of_its_placement(ops, make_span
 
     run(of(ops, Seeing()), make_spans(), cpus=2)
     assert seen == [(Device("cpu", 2), {2})]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost(Hearing):
+    """Its service is gone."""
+
+    def measure_batch(self, clips: Sequence[Clip], model: Device) -> list[dict[str, Any]]:
+        CALLS.append([clip.start_s for clip in clips])
+        raise RunError("nobody answers")
+
+
+def test_what_is_no_clips_fault_stops_the_run_at_once(ops, make_spans):
+    with pytest.raises(RunError, match="nobody answers"):
+        run(of(ops, Lost()), make_spans(4))
+    assert len(CALLS) == 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromFile(Hearing):
+    """Its weights are a file."""
+
+    path: str
+
+    def checkpoints(self) -> Sequence[OwnFile]:
+        return (OwnFile(name="weights", path=self.path),)
+
+    def load(self, device: Device) -> int:
+        return int(Path(self.path).read_text())
+
+    def measure_batch(self, clips: Sequence[Clip], model: int) -> list[dict[str, Any]]:
+        return [{"heard": model} for _ in clips]
+
+
+def test_weights_that_were_replaced_are_loaded_again(ops, make_spans, tmp_path):
+    path = tmp_path / "weights"
+    for weights in ("1", "22"):
+        path.write_text(weights)
+        clips = run(of(ops, FromFile(path=str(path))), make_spans())
+        assert {clip.measures["heard"] for clip in clips} == {int(weights)}
+
+
+def test_memory_that_ran_out_once_is_remembered_for_the_blocks_to_come(ops, make_spans):
+    op = Hearing(memory_clips=3)
+    run(of(ops, op), make_spans(4), batch_clips=8)
+    CALLS.clear()
+    run(of(ops, op), make_spans(4), batch_clips=8)
+    assert {len(call) for call in CALLS} <= {2, 4}
+    assert len(CALLS[0]) == 4
+
+
+def test_an_error_that_left_a_null_says_so_in_the_ledger(ops, make_spans):
+    clips = run(of(ops, Hearing(unusable_at_s=5.0, on_error=OnError.null)), make_spans())
+    assert [clip.reason for clip in clips] == [None, "hearing left null: unusable"]

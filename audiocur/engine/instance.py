@@ -8,7 +8,9 @@ import logging
 import os
 import shutil
 import signal
+import site
 import sys
+import sysconfig
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -64,8 +66,13 @@ def quiet() -> Iterator[None]:
 
 
 def _search_path() -> str:
-    """Where workers find modules: as this process does, so that they can load a user's own ops."""
-    return os.pathsep.join(filter(None, sys.path))
+    """Where workers find modules: as this process does, so that they can load a user's own ops.
+
+    What comes with Python's own packages they have anyway; named here, it would go before those of an op's own world.
+    """
+    own = {*site.getsitepackages(), site.getusersitepackages(), *sysconfig.get_paths().values()}
+    own |= {str(Path(sysconfig.get_path("stdlib")) / "lib-dynload"), *(p for p in sys.path if p.endswith(".zip"))}
+    return os.pathsep.join(path for path in sys.path if path and path not in own)
 
 
 @contextmanager

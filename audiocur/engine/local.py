@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from audiocur.errors import ConfigError
 from audiocur.isolation import Death
 from audiocur.pipeline import Stage
 from audiocur.records import Span
-from audiocur.setup import set_up
+from audiocur.setup import run_command
 from audiocur.store.commit import Committed, Committer
 
 
@@ -35,7 +34,8 @@ class LocalEngine(Engine):
             if where.world or where.app:
                 what = "runtime_env" if where.runtime_env else "env" if where.env else "app"
                 raise ConfigError(f"placement.{name}.{what}: engine=local is one process; expected engine=ray")
-            set_up(where.setup, str(os.getpid()))
+            for command in where.setup:
+                run_command(command)
         yield
 
     @property

@@ -8,7 +8,9 @@ from dataclasses import replace
 
 from audiocur.errors import ConfigError
 from audiocur.pipeline import Stage
-from audiocur.placement import Via
+from audiocur.placement import Placement, Via
+
+_RESOURCES = ("CPU", "GPU")
 
 
 class NodesLostError(Exception):
@@ -19,7 +21,7 @@ class Room:
     """Whether pools of actors leave the tasks a place, of whose nodes some may be lost."""
 
     def __init__(self, stages: Sequence[Stage]) -> None:
-        self._needed = needed_cpus(stages, most=True) if any(s.placement.via is Via.actor for s in stages) else 0.0
+        self._needed = needed(stages, "CPU", most=True) if any(s.placement.via is Via.actor for s in stages) else 0.0
         self._nodes = len(nodes())
 
     def look(self) -> None:
@@ -30,17 +32,21 @@ class Room:
         """
         left = nodes()
         # A cluster that lost nothing may be smaller than the largest pools: Ray makes them no larger than fits.
-        if len(left) < self._nodes and self._needed > _cpus(left):
+        if len(left) < self._nodes and self._needed > _all(left, "CPU"):
             raise NodesLostError
 
 
 def fitted(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     """The stages; where their smallest pools would leave the tasks no place any more, with pools that do."""
-    if needed_cpus(stages) <= available_cpus():
+    ratio = 1.0
+    there = nodes()
+    for resource in _RESOURCES:
+        if needed(stages, resource) > _all(there, resource):
+            pools = sum(_pool(stage, resource, most=True) for stage in stages)
+            room = _all(there, resource) - (needed(stages, resource, most=True) - pools)
+            ratio = min(ratio, room / pools) if pools else ratio
+    if ratio == 1.0:
         return tuple(stages)
-    pools = sum(_pool_cpus(stage, most=True) for stage in stages)
-    room = available_cpus() - (needed_cpus(stages, most=True) - pools)
-    ratio = min(1.0, room / pools) if pools else 1.0
     return tuple(
         replace(
             stage,
@@ -50,15 +56,17 @@ def fitted(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     )
 
 
-def needed_cpus(stages: Sequence[Stage], *, most: bool = False) -> float:
-    """CPUs of the smallest (or largest) pools and of one task at a time."""
-    task = max((stage.placement.cpus for stage in stages if stage.placement.via is Via.task), default=0.0)
-    return task + sum(_pool_cpus(stage, most=most) for stage in stages)
+def needed(stages: Sequence[Stage], resource: str, *, most: bool = False) -> float:
+    """CPUs or GPUs of the smallest (or largest) pools and of one task at a time."""
+    tasks = [stage.placement for stage in stages if stage.placement.via is Via.task]
+    return max((_each(task, resource) for task in tasks), default=0.0) + sum(
+        _pool(stage, resource, most=most) for stage in stages
+    )
 
 
 def pools_cpus(stages: Sequence[Stage]) -> float:
     """CPUs of the smallest pools."""
-    return sum(_pool_cpus(stage, most=False) for stage in stages)
+    return sum(_pool(stage, "CPU", most=False) for stage in stages)
 
 
 def check_room(stages: Sequence[Stage]) -> None:
@@ -68,13 +76,17 @@ def check_room(stages: Sequence[Stage]) -> None:
         where = stage.placement
         if where.app:
             continue  # it has its place already
-        if not any(node.get("CPU", 0) >= where.cpus and node.get("GPU", 0) >= where.gpus for node in there):
+        if not any(all(node.get(each, 0) >= _each(where, each) for each in _RESOURCES) for node in there):
             raise ConfigError(f"placement.{stage.steps[0].name}: {where.where}: no node has that much")
-    needed, available = needed_cpus(stages), _cpus(there)
-    if needed > available:
-        raise ConfigError(
-            f"placement: actors and one task at a time need {needed:g} CPUs, the cluster has {available:g}"
-        )
+    for resource in _RESOURCES:
+        # Of each pool one actor at least, of models that share no device.
+        wanted, available = needed(fitted(stages), resource), _all(there, resource)
+        if wanted > available:
+            hint = "; expected parts of one, gpus=0.5" if resource == "GPU" else ""
+            raise ConfigError(
+                f"placement: actors and one task at a time need {wanted:g} {resource}s, the cluster has "
+                f"{available:g}{hint}"
+            )
 
 
 def nodes() -> list[dict[str, float]]:
@@ -86,14 +98,20 @@ def nodes() -> list[dict[str, float]]:
 
 def available_cpus() -> float:
     """CPUs of all nodes of the cluster."""
-    return _cpus(nodes())
+    return _all(nodes(), "CPU")
 
 
-def _pool_cpus(stage: Stage, *, most: bool) -> float:
+def _each(where: Placement, resource: str) -> float:
+    return where.cpus if resource == "CPU" else where.gpus
+
+
+def _pool(stage: Stage, resource: str, *, most: bool) -> float:
     where = stage.placement
     own = where.via is Via.actor or (where.via is Via.serve and not where.app)
-    return where.cpus * where.actors[-1 if most else 0] if own else 0.0
+    # Stages of one placement are one pool; of Serve's, each model has replicas of its own.
+    pools = len(stage.steps) if where.via is Via.serve else 1
+    return _each(where, resource) * where.actors[-1 if most else 0] * pools if own else 0.0
 
 
-def _cpus(there: Sequence[dict[str, float]]) -> float:
-    return sum(node.get("CPU", 0) for node in there)
+def _all(there: Sequence[dict[str, float]], resource: str) -> float:
+    return sum(node.get(resource, 0) for node in there)

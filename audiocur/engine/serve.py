@@ -6,13 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits
 
+from audiocur.checkpoints import hashes
 from audiocur.errors import ConfigError, RunError
 from audiocur.extras import extra
 from audiocur.models import Model, local_model
@@ -21,7 +22,7 @@ from audiocur.pipeline import Stage, Step
 from audiocur.placement import Placement, Via
 from audiocur.records import Clip
 from audiocur.setup import set_up
-from audiocur.store.recipe import describe
+from audiocur.store.recipe import describe, differences
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _ONGOING = 2
 #: A replica that dies is started again and loads its model; so long are its calls tried on it and on others.
 _TRIES, _WAIT_S = 8, 2.0
+#: How often it is looked whether what is waited for still exists.
+_LOOK_S = 10.0
 _HEALTH: dict[str, Any] = {"health_check_period_s": 1, "health_check_timeout_s": 30}
 _PREFIX = "audiocur"
 
@@ -48,24 +51,37 @@ def deployed(stages: Sequence[Stage], scope: str) -> Iterator[None]:
         return
     with extra("serve", f"placement.{steps[0][0].name}.via=serve"):
         from ray import serve
+    logging.getLogger("ray.serve").setLevel(logging.CRITICAL)  # its import has just set it up
     own = [(step, where) for step, where in steps if not where.app]
-    try:
-        logging.getLogger("ray.serve").setLevel(logging.CRITICAL)  # its import has just set it up
-        for step, where in steps:
-            if where.app:
-                _check_running(step, where.app)
+    for step, where in steps:
+        if where.app:
+            _check_running(step, where.app)
+    with ExitStack() as started:
         if own:
             serve.start(proxy_location="Disabled")
+            _delete_abandoned()
         for step, where in own:
+            name = _app(step, where, scope)
+            started.callback(serve.delete, name)
             try:
-                serve.run(deployment(step, where, scope), name=_app(step, where, scope), route_prefix=None)
+                serve.run(deployment(step, where, scope), name=name, route_prefix=None)
             except RuntimeError as error:
-                why = serve.status().applications[_app(step, where, scope)].deployments[step.name].message
+                why = serve.status().applications[name].deployments[step.name].message
                 raise RunError(f"{step.name}: its replicas cannot be started: {_cause(why or str(error))}") from error
         yield
-    finally:
-        for step, where in own:
-            serve.delete(_app(step, where, scope))
+
+
+def _delete_abandoned() -> None:
+    """End what drivers served that were killed, and had no time to do so: their GPUs are wanted."""
+    from ray import serve
+    from ray._private.state import jobs
+
+    alive = {job["JobID"] for job in jobs() if not job["IsDead"]}  # type: ignore[no-untyped-call]
+    for name in serve.status().applications:
+        prefix, _, rest = name.partition("-")
+        words = rest.split("-")
+        if prefix == _PREFIX and len(words) > 2 and words[1] not in alive:
+            serve.delete(name)
 
 
 def served_steps(stage: Stage) -> list[Step]:
@@ -111,6 +127,7 @@ class Replica:
 
     def __init__(self, step: Step, where: Placement, scope: str) -> None:
         set_up(where.setup, scope)
+        self._described = _described(step)
         self._model = local_model(step, where)
         self._step, self._threads = step, where.threads
         self._turn = threading.Lock()
@@ -124,8 +141,8 @@ class Replica:
         return [(dict(result), clip.features) for result, clip in zip(results, clips, strict=True)]
 
     def described(self) -> dict[str, Any]:
-        """The op, as the recipe that started it has it."""
-        return describe(self._step.op)
+        """The op as the recipe that started it has it, with the hashes of what it was loaded from."""
+        return self._described
 
 
 @dataclass(frozen=True)
@@ -151,18 +168,39 @@ class ServedModel(Model):
     def _called(self, clips: list[Clip]) -> Any:
         """What a replica answers; another is asked where one dies or is silent."""
         import ray
-        from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
+        from ray.serve.exceptions import RayServeException
 
         batch = ray.put(clips)  # more than a megabyte, mostly: the handle would copy it twice
-        gone = (DeploymentUnavailableError, ReplicaUnavailableError, BackPressureError)
-        for tried in range(1, _TRIES + 1):
+        why, silent = "", 0
+        for _ in range(_TRIES):
             try:
-                return _handle(self.name, self.app).measure.remote(batch).result(timeout_s=self.timeout_s)
-            except (ray.exceptions.RayActorError, *gone, TimeoutError) as error:
-                if tried == _TRIES:
-                    raise ReplicasLostError(f"{self.name}: no replica answered {_TRIES} calls: {error}") from error
+                return self._answer(batch)
+            except ray.exceptions.RayTaskError as error:
+                # The model's own error, as if it had been raised here.
+                raise (error.cause if isinstance(error.cause, Exception) else RuntimeError(str(error))) from None
+            except (ray.exceptions.RayActorError, RayServeException) as error:
+                why = _cause(str(error))
+            except TimeoutError:
+                why, silent = f"no answer within {self.timeout_s:g} s (placement.{self.name}.timeout_s)", silent + 1
+                if silent > 1:
+                    break
             time.sleep(_WAIT_S)
-        raise AssertionError
+        raise ReplicasLostError(f"{self.name}: its replicas do not answer any more: {why}")
+
+    def _answer(self, batch: Any) -> Any:
+        """One call; while it waits, it looks whether there is still somebody to wait for."""
+        from ray import serve
+
+        response = _handle(self.name, self.app).measure.remote(batch)
+        deadline = time.monotonic() + self.timeout_s
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                return response.result(timeout_s=min(left, _LOOK_S))
+            except TimeoutError:
+                if self.app not in serve.status().applications:
+                    raise ReplicasLostError(f"{self.name}: the application {self.app} has ended") from None
+        response.cancel()
+        raise TimeoutError
 
 
 @cache
@@ -173,8 +211,8 @@ def _handle(name: str, app: str) -> Any:
     return serve.get_deployment_handle(name, app)
 
 
-class ReplicasLostError(RuntimeError):
-    """No replica answers any more."""
+class ReplicasLostError(RunError):
+    """No replica answers any more: no fault of a clip, so the run stops, and can be resumed."""
 
 
 def _bare(clips: Sequence[Clip]) -> list[Clip]:
@@ -200,11 +238,13 @@ def _check_running(step: Step, app: str) -> None:
         there = ", ".join(sorted(running[app].deployments))
         raise ConfigError(f"placement.{step.name}.app={app}: expected one with a deployment {step.name} ({there})")
     its = serve.get_deployment_handle(step.name, app).described.remote().result(timeout_s=60)
-    if its != describe(step.op):
-        from audiocur.store.recipe import differences
-
-        shown = "; ".join(differences({step.name: its}, {step.name: describe(step.op)}))
+    shown = "; ".join(differences({step.name: its}, {step.name: _described(step)}))
+    if shown:
         raise ConfigError(f"placement.{step.name}.app={app}: it serves another {step.name} ({shown})")
+
+
+def _described(step: Step) -> dict[str, Any]:
+    return {**describe(step.op), "checkpoints": hashes(step.op)}
 
 
 def _cause(text: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
@@ -16,12 +17,19 @@ import yaml
 from audiocur.errors import OutputError
 from audiocur.storage.base import Store
 
-#: Packages whose version may change a result.
+#: Packages whose version may change a result, those of extras where they are installed.
 _PACKAGES = ("audiocur", "av", "numpy", "onnxruntime", "pyarrow", "ray", "scipy", "soundfile", "soxr")
+_OPTIONAL = (
+    *("audiobox_aesthetics", "ctranslate2", "faster-whisper", "openai-whisper", "pocketsphinx", "torch", "torchaudio"),
+    *("transformers",),
+)
 #: Keys of a recipe that place or bound the work, and never change what it yields.
 _ELSEWHERE = ("fingerprint", "source", "output", "engine", "placement", "limits")
 #: Parameters of ops that bound the work as well.
-_BOUNDS = ("timeout_s",)
+_BOUNDS = (
+    *("timeout_s", "batch_windows", "batch_chunks", "parallel", "retries", "backoff_s", "max_wait_s"),
+    *("requests_per_s", "api_key_env", "url"),
+)
 
 
 def describe(part: Any) -> dict[str, Any]:
@@ -120,4 +128,7 @@ def environment() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "not installed as a package"
+    for name in _OPTIONAL:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
     return found

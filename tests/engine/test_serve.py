@@ -18,7 +18,7 @@ import pytest
 import soundfile
 
 from audiocur.engine.ray import RayEngine
-from audiocur.errors import ConfigError, RunError
+from audiocur.errors import ConfigError, RowError, RunError
 from audiocur.job import Job
 from audiocur.op import Column, Device, ModelOp
 from audiocur.ops.measure.loudness import Loudness
@@ -151,6 +151,42 @@ def test_a_replica_that_is_killed_changes_nothing(library, expected, tmp_path):
     assert struck
     assert len(list(notes.iterdir())) >= 3, "another replica took its place"
     assert outcome(tmp_path / "run") == expected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picky(Peaks):
+    """Refuses the clips that begin a recording."""
+
+    def measure_batch(self, clips: Sequence[Clip], model: float) -> list[dict[str, Any]]:
+        if any(clip.start_sample == 0 for clip in clips):
+            raise RowError("begins a recording")
+        return super().measure_batch(clips, model)
+
+
+def test_an_error_has_the_same_words_wherever_it_was_raised(library, tmp_path):
+    done(library, tmp_path / "task", Picky())
+    done(library, tmp_path / "serve", Picky(), via=Via.serve, cpus=0.5)
+    rows, audio = outcome(tmp_path / "task")
+    assert {row["reason"] for row in rows.values() if row["verdict"] == "failed"} == {"begins a recording"}
+    assert outcome(tmp_path / "serve") == (rows, audio)
+
+
+def test_an_application_that_ends_meanwhile_stops_the_run_which_can_go_on(library, expected, tmp_path):
+    from ray import serve
+
+    from audiocur.engine.serve import deployment
+    from audiocur.pipeline import Step
+
+    serve.start(proxy_location="Disabled")
+    op, where = Peaks(takes_s=0.5), Placement(via=Via.serve, cpus=0.5, batch_clips=1)
+    serve.run(deployment(Step("peaks", op), where, "test"), name="mine", route_prefix=None)
+    thread = threading.Timer(6, serve.delete, ["mine"])
+    thread.start()
+    with pytest.raises(RunError, match=r"peaks: the application mine has ended|peaks: its replicas do not answer"):
+        done(library, tmp_path / "run", op, via=Via.serve, app="mine", batch_clips=1)
+    thread.join()
+    done(library, tmp_path / "run", op)
+    assert outcome(tmp_path / "run") == expected, "no clip paid for it"
 
 
 def test_what_was_served_for_a_run_ends_with_it(library, tmp_path):

@@ -69,6 +69,7 @@ class Llm(ModelOp):
     """A caption by any endpoint that speaks OpenAI's chat completions, vLLM's too; the facts are tags and measures."""
 
     name = "caption"
+    remote = True
 
     model: str = field(metadata={"hint": "what the endpoint calls its model"})
     url: str = "http://localhost:8000/v1"
