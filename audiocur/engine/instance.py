@@ -108,6 +108,14 @@ def _own_signals() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _shut_down() -> None:
+    import ray
+
+    ray.shutdown()
+    if serve := sys.modules.get("ray.serve.context"):
+        serve._set_global_client(None)  # it would look for its controller in whatever is started next
+
+
 @contextmanager
 def _stderr_held() -> Iterator[None]:
     """Hold back what native code says on stderr; where Ray cannot start, it is the reason, and is shown."""
@@ -145,7 +153,7 @@ def instance(address: str | None, workers: int, object_store_mb: int) -> Iterato
         try:
             yield
         finally:
-            ray.shutdown()
+            _shut_down()
         return
     environment = _ENVIRONMENT | _OF_WORKERS | {"PYTHONPATH": _search_path()}
     before = {key: os.environ.get(key) for key in environment}
@@ -163,7 +171,7 @@ def instance(address: str | None, workers: int, object_store_mb: int) -> Iterato
                 )
             yield
         finally:
-            ray.shutdown()
+            _shut_down()
             for key, value in before.items():
                 if value is None:
                     os.environ.pop(key, None)
