@@ -155,7 +155,10 @@ class Front:
         _require_sound(span)
         for place, names in enumerate(rest, 1):
             if names[0] in self._gatherers:
-                await self._gatherers[names[0]].measured(span)
+                try:
+                    await self._gatherers[names[0]].measured(span)
+                except ReplicasLostError as error:
+                    raise Refused(503, str(error), retry_after_s=5) from None
             else:
                 async with self._worker_turns:
                     span = await self._worked(span, names, last=place == len(rest))
@@ -197,8 +200,6 @@ def _require_sound(span: Span) -> None:
         if row.verdict is not Verdict.FAILED:
             continue
         reason = row.reason if row is span else f"{row.op}: {row.reason}"
-        if row.unexpected and f"{row.reason}".startswith(ReplicasLostError.__name__):
-            raise Refused(503, f"{reason}", retry_after_s=5)
         raise Refused(500 if row.unexpected else 422, f"{reason}")
 
 

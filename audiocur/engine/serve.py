@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +35,8 @@ _TRIES, _WAIT_S = 8, 2.0
 #: How often it is looked whether what is waited for still exists.
 _LOOK_S = 10.0
 _HEALTH: dict[str, Any] = {"health_check_period_s": 1, "health_check_timeout_s": 30}
-_PREFIX = "audiocur"
+#: What applications for one run alone are called by: of which driver they are.
+_OWN = re.compile(r"audiocur-run-[0-9a-f]+-([0-9a-f]+)-.+")
 
 
 @contextmanager
@@ -78,9 +80,8 @@ def _delete_abandoned() -> None:
 
     alive = {job["JobID"] for job in jobs() if not job["IsDead"]}  # type: ignore[no-untyped-call]
     for name in serve.status().applications:
-        prefix, _, rest = name.partition("-")
-        words = rest.split("-")
-        if prefix == _PREFIX and len(words) > 2 and words[1] not in alive:
+        its = _OWN.fullmatch(name)
+        if its and its[1] not in alive:
             serve.delete(name)
 
 
@@ -223,7 +224,7 @@ def _bare(clips: Sequence[Clip]) -> list[Clip]:
 
 
 def _app(step: Step, where: Placement, scope: str) -> str:
-    return where.app or f"{_PREFIX}-{scope}-{step.name}"
+    return where.app or f"audiocur-run-{scope}-{step.name}"
 
 
 def _check_running(step: Step, app: str) -> None:
