@@ -125,7 +125,11 @@ def _last_words(code: int, words: IO[bytes], stage: Stage) -> tuple[str, str]:
     words.seek(0)
     text = words.read().decode(errors="replace")
     lines = [line for line in text.splitlines() if line and not line.startswith("Extension modules:")]
-    trace = "\n".join(lines[-_TRACE_LINES:])
+    # Of a fatal error the interpreter tells every thread, with the one to blame somewhere among them, innermost first.
+    fatal = [line for line in lines if line.startswith("Fatal Python error")]
+    current = next((at for at, line in enumerate(lines) if line.startswith("Current thread")), None)
+    told = lines[-_TRACE_LINES:] if current is None else [*fatal, *lines[current : current + _TRACE_LINES]]
+    trace = "\n".join(told)
     if any(line.startswith("Timeout (") for line in lines):
         return f"timed out: still at work after decode.timeout_s={stage.timeout_s:g}", trace
     if code == -signal.SIGKILL:
