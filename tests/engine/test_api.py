@@ -21,6 +21,8 @@ from audiocur.errors import ConfigError
 from audiocur.run import run
 from audiocur.store.ledger import read_ledger
 
+pytestmark = pytest.mark.slow
+
 RATE_HZ = 16_000
 
 #: A user's own ops, as she would bring them.

@@ -32,6 +32,7 @@ from audiocur.run import run
 from audiocur.store.ledger import read_ledger
 
 pytest.importorskip("ray.serve")
+pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True, kw_only=True)

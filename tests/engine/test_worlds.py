@@ -67,6 +67,7 @@ def setup_of(tmp_path):
     return [f"echo one >> {tmp_path}/setup", f"echo two >> {tmp_path}/setup"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("via", [Via.task, Via.actor])
 def test_variables_and_commands_are_there_before_the_model_is_loaded(library, tmp_path, via):
     where = {"via": via, "cpus": 0.5, "env": {"AUDIOCUR_TEST_WORLD": "mine"}, "setup": setup_of(tmp_path)}
@@ -75,6 +76,7 @@ def test_variables_and_commands_are_there_before_the_model_is_loaded(library, tm
     assert found(library, tmp_path / "run", Worldly(file=f"{tmp_path}/setup"), **where) == {"mine  one\ntwo\n"}
 
 
+@pytest.mark.slow
 def test_a_setup_command_that_fails_stops_the_run(library, tmp_path):
     with pytest.raises(RunError, match="setup command `exit 7` ended with status 7"):
         found(library, tmp_path / "run", Worldly(), via=Via.actor, cpus=0.5, setup=["exit 7"])
