@@ -2,6 +2,8 @@
 
 from .engine.local import LocalEngine as LocalEngine
 from .engine.ray import RayEngine as RayEngine
+from .inspect.opened import Run as Run
+from .inspect.opened import open_run as open_run
 from .job import Job as Job
 from .job import Limits as Limits
 from .op import ClipOp as ClipOp

@@ -28,6 +28,10 @@ and a ledger of what became of every second of input and why.
   audiocur recipe=music_gen source=demo output.path=runs/demo             try it on a library it synthesises
   audiocur verify runs/mine [--repair]                                    check every file of a run, and mend it
   audiocur trace runs/mine CLIP_ID                                        where a clip comes from, what became of it
+  audiocur report runs/mine                                               look and listen: runs/mine/report.html
+  audiocur watch runs/mine                                                how far it is, from another terminal
+  audiocur decide runs/mine keep.loudness.min=-30                         other rules for a run that is done
+  audiocur decide runs/mine source.exclude=Artist/Album/**                withdraw recordings from its shards, for good
   audiocur models recipe=music_gen models=base [--fetch]                  weights it needs, which are here; get the rest
   audiocur serve recipe=music_gen [serve.port=8000]                       an HTTP API: POST a recording, get its columns
 
@@ -91,8 +95,12 @@ def _taken_verb(options: argparse.Namespace) -> str:
         raise UserError(
             f"{bare[0]}: expected {'one verb' if bare[0] in _VERBS else 'a verb'} ({', '.join(_VERBS)}) or key=value"
         )
+    if words and verb in _ALONE:
+        raise UserError(f"{words[0]}: expected audiocur {verb} {' '.join(operands)} alone")
     if options.repair and verb != "verify":
         raise UserError("--repair: expected audiocur verify RUN --repair")
+    if options.svg and verb != "plan":
+        raise UserError("--svg: expected audiocur plan key=value ... --svg FILE")
     if options.fetch and verb != "models":
         raise UserError("--fetch: expected audiocur models key=value ... --fetch")
     return verb
@@ -120,7 +128,7 @@ def _options() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="audiocur",
         usage="audiocur [run|plan|models|serve] [--config-dir DIR] key=value ...\n"
-        "       audiocur verify RUN [--repair] | trace RUN CLIP_ID",
+        "       audiocur decide RUN key=value ... | report RUN | watch RUN | verify RUN [--repair] | trace RUN CLIP_ID",
         description=USAGE,
         epilog="Choices:\n"
         + "\n".join([recipes, *groups])
@@ -133,6 +141,7 @@ def _options() -> argparse.ArgumentParser:
     )
     parser.add_argument("--repair", action="store_true", help="of verify: do again what is found bad")
     parser.add_argument("--fetch", action="store_true", help="of models: get what is not there")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="of plan: the same as a picture")
     parser.add_argument("--version", action="version", version=f"audiocur {__version__}")
     return parser
 
@@ -158,9 +167,20 @@ def _run(options: argparse.Namespace) -> int:
 
 def _plan(options: argparse.Namespace) -> int:
     from audiocur.config import job
-    from audiocur.show import show_plan
+    from audiocur.show_plan import show_plan
 
-    show_plan(_console(), job(options.words, options.config_dir, to_run=False))
+    console = _console()
+    made = job(options.words, options.config_dir, to_run=False)
+    if options.svg:
+        from audiocur.inspect.plan_picture import plan_svg
+
+        try:
+            options.svg.write_text(plan_svg(made), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"--svg {options.svg}: {error.strerror or error}; expected a file to write") from error
+        console.print(str(options.svg), soft_wrap=True, highlight=False)
+        return 0
+    show_plan(console, made)
     return 0
 
 
@@ -178,8 +198,10 @@ def _models(options: argparse.Namespace) -> int:
 
 def _console() -> Console:
     """As wide as the terminal; in a file or a pipe, wide enough for the tables. What users name is literal."""
-    console = Console(markup=False, emoji=False)
-    return console if console.is_terminal else Console(width=120, markup=False, emoji=False)
+    if sys.stdout.isatty():
+        return Console(markup=False, emoji=False)
+    # FORCE_COLOR, which notebooks set, would make Rich move the cursor of a pipe.
+    return Console(width=120, markup=False, emoji=False, force_terminal=False)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -210,6 +232,37 @@ def _trace(options: argparse.Namespace) -> int:
     from audiocur.show import show_trace
 
     show_trace(_console(), trace(_run_store(options), options.operands[1]))
+    return 0
+
+
+def _decide(options: argparse.Namespace) -> int:
+    from audiocur.decide import decide
+    from audiocur.progress import ConsoleProgress
+    from audiocur.show_decided import show_decided
+
+    console = _console()
+    store = _run_store(options)
+    with ConsoleProgress(console).shown() as progress:
+        decided = decide(store, options.words, progress, options.config_dir)
+    show_decided(console, decided)
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from audiocur.inspect.report import write_report
+
+    store = _run_store(options)
+    console = _console()
+    with console.status("drawing the report"):
+        name = write_report(store, options.config_dir)
+    console.print(f"{store}/{name}", soft_wrap=True, highlight=False)
+    return 0
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from audiocur.watch import watch
+
+    watch(_run_store(options), _console())
     return 0
 
 
@@ -244,13 +297,21 @@ def _run_store(options: argparse.Namespace) -> Store:
 _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": _run,
     "plan": _plan,
+    "watch": _watch,
+    "report": _report,
+    "decide": _decide,
     "verify": _verify,
     "trace": _trace,
     "models": _models,
     "serve": _serve,
 }
 #: What follows a verb besides key=value.
-_OPERANDS = {"verify": ("RUN",), "trace": ("RUN", "CLIP_ID")}
+_OPERANDS = {
+    **dict.fromkeys(("decide", "report", "verify", "watch"), ("RUN",)),
+    "trace": ("RUN", "CLIP_ID"),
+}
+#: Verbs that take no key=value.
+_ALONE = ("report", "trace", "watch")
 
 if __name__ == "__main__":
     sys.exit(main())

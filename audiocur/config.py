@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar
@@ -29,9 +29,9 @@ from audiocur.storage.base import Store
 T = TypeVar("T")
 
 #: Top-level keys of a recipe that are neither an op nor a choice.
-SETTINGS = ("source", "output", "engine", "split", "limits", "keep", "placement", "pipeline", "redo")
+SETTINGS = ("source", "output", "engine", "split", "limits", "keep", "placement", "pipeline", "redo", "report")
 #: Of those, the ones with a value and no parameters.
-SINGLE = ("pipeline", "redo")
+SINGLE = ("pipeline", "redo", "report")
 #: What a run's own recipe.yaml says of itself besides, and a rerun from it works out again.
 OF_A_RUN = ("fingerprint", "audiocur", "meta", "checkpoints")
 
@@ -112,6 +112,20 @@ def job_of_run(store: Store, overrides: Sequence[str], config_dirs: Sequence[Pat
         return replace(job([f"recipe={path}", *overrides], config_dirs), output=store)
 
 
+def with_rules(pipeline: Pipeline, overrides: Sequence[str]) -> Pipeline:
+    """A pipeline under other keep rules, without composing its recipe anew.
+
+    Args:
+        pipeline: whose rules change.
+        overrides: ``keep.NAME.KEY=value`` words, as of `job`.
+
+    Raises:
+        ConfigError: any word that cannot be.
+    """
+    rules = {name: asdict(rule) for name, rule in pipeline.rules.items()}
+    return replace(pipeline, rules=_rules(rules, _below("keep", _words(overrides))))
+
+
 def _words(overrides: Sequence[str]) -> dict[str, str]:
     words: dict[str, str] = {}
     for text in overrides:
@@ -140,10 +154,10 @@ class _Builder:
         self._refuse_unknown_nodes(names)
         pipeline = Pipeline(
             tuple(self._step(name) for name in names),
-            self._rules(),
+            _rules(*self._section("keep")),
             {
-                name: build(Placement, f"placement.{name}", *self._nested("placement", name))
-                for name in self._keys("placement")
+                name: build(Placement, f"placement.{name}", *_nested("placement", name, *self._section("placement")))
+                for name in _names("placement", *self._section("placement"))
                 # What a shortened pipeline leaves out may keep its place in the recipe.
                 if name in names or any(word.startswith(f"placement.{name}.") for word in self.words)
             },
@@ -158,12 +172,18 @@ class _Builder:
             split=build(Split, "split", *self._section("split")),
             limits=build(Limits, "limits", *self._section("limits")),
             redo=self._redo(),
+            report=self._report(),
         )
 
     def _redo(self) -> Redo | None:
         said = self.words.get("redo", "")
         require(said in ("", *Redo), "redo", said, " or ".join(Redo))
         return Redo(said) if said else None
+
+    def _report(self) -> bool:
+        said = self.words.get("report", str(self.composed.nodes.get("report", True)).lower())
+        require(said in ("true", "false"), "report", said, "true or false")
+        return said == "true"
 
     def _source(self) -> SourceSet:
         node, words = self._section("source")
@@ -224,30 +244,7 @@ class _Builder:
 
     def _section(self, key: str) -> tuple[dict[str, Any], dict[str, str]]:
         """A top-level node of the recipe, and the words that override it."""
-        node = _node(key, self.composed.nodes.get(key))
-        return node, {k.partition(".")[2]: v for k, v in self.words.items() if k.startswith(f"{key}.")}
-
-    def _nested(self, key: str, name: str) -> tuple[dict[str, Any], dict[str, str]]:
-        node, words = self._section(key)
-        inner = {k.partition(".")[2]: v for k, v in words.items() if k.startswith(f"{name}.")}
-        return _node(f"{key}.{name}", node.get(name)), inner
-
-    def _keys(self, key: str) -> list[str]:
-        """Names under a node, those that the command line adds included; an emptied one (``keep.x=``) is gone."""
-        node, words = self._section(key)
-        names = dict.fromkeys([*node, *(word.partition(".")[0] for word in words)])
-        gone = {name for name in node if node[name] is None}
-        for word, value in words.items():
-            name, dot, _ = word.partition(".")
-            shown = f"{key}.{word}={value}"
-            if not name or (not dot and value not in ("", "null")):
-                raise ConfigError(f"{shown}: expected {key}.{name or '<name>'}.<parameter>=<value>")
-            if not dot and name not in node:
-                raise ConfigError(f"{shown}: nothing to take away{closest(name, node)}")
-            if dot and name in words:
-                raise ConfigError(f"{shown}: contradicts {key}.{name}={words[name]}; expected one of them")
-            (gone.discard if dot else gone.add)(name)
-        return [name for name in names if name not in gone]
+        return _node(key, self.composed.nodes.get(key)), _below(key, self.words)
 
     def _step(self, name: str) -> Step:
         node, words = self._section(name)
@@ -285,18 +282,6 @@ class _Builder:
         cls = target(node.pop("_target_", None), base, where)
         return build(cls, key, node, words)
 
-    def _rules(self) -> dict[str, KeepRule]:
-        known = self._section("keep")[0]
-        rules = {}
-        for name in self._keys("keep"):
-            values, words = self._nested("keep", name)
-            if "column" not in {**values, **words}:
-                raise ConfigError(
-                    f"keep.{name}: no such rule{closest(name, known)}; a new one needs keep.{name}.column"
-                )
-            rules[name] = build(KeepRule, f"keep.{name}", values, words)
-        return rules
-
     def _refuse_impossible_rules(self, pipeline: Pipeline) -> None:
         inactive = {pipeline.rules[name].column: name for name in pipeline.inactive_rules()}
         unknown = [column for column in inactive if not column.startswith("meta_")]
@@ -313,3 +298,43 @@ def _node(key: str, node: Any) -> dict[str, Any]:
     if not isinstance(node, dict | NoneType):
         raise ConfigError(f"{key}={node}: expected keys and values")
     return dict(node or {})
+
+
+def _below(key: str, words: Mapping[str, str]) -> dict[str, str]:
+    """The words that begin with a key, without it."""
+    return {word.partition(".")[2]: value for word, value in words.items() if word.startswith(f"{key}.")}
+
+
+def _rules(node: Mapping[str, Any], words: Mapping[str, str]) -> dict[str, KeepRule]:
+    """The keep rules of a node, with words that override it."""
+    rules = {}
+    for name in _names("keep", node, words):
+        values, inner = _nested("keep", name, node, words)
+        if "column" not in {**values, **inner}:
+            raise ConfigError(f"keep.{name}: no such rule{closest(name, node)}; a new one needs keep.{name}.column")
+        rules[name] = build(KeepRule, f"keep.{name}", values, inner)
+    return rules
+
+
+def _nested(
+    key: str, name: str, node: Mapping[str, Any], words: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What a name under a node holds, and the words that override that."""
+    return _node(f"{key}.{name}", node.get(name)), _below(name, words)
+
+
+def _names(key: str, node: Mapping[str, Any], words: Mapping[str, str]) -> list[str]:
+    """Names under a node, those that the command line adds included; an emptied one (``keep.x=``) is gone."""
+    names = dict.fromkeys([*node, *(word.partition(".")[0] for word in words)])
+    gone = {name for name in node if node[name] is None}
+    for word, value in words.items():
+        name, dot, _ = word.partition(".")
+        shown = f"{key}.{word}={value}"
+        if not name or (not dot and value not in ("", "null")):
+            raise ConfigError(f"{shown}: expected {key}.{name or '<name>'}.<parameter>=<value>")
+        if not dot and name not in node:
+            raise ConfigError(f"{shown}: nothing to take away{closest(name, node)}")
+        if dot and name in words:
+            raise ConfigError(f"{shown}: contradicts {key}.{name}={words[name]}; expected one of them")
+        (gone.discard if dot else gone.add)(name)
+    return [name for name in names if name not in gone]

@@ -54,13 +54,18 @@ def nulls(op: Op) -> dict[str, Any]:
 
 
 def checked(op: Op, measures: Measures) -> Measures:
-    """What an op wrote, if it is what it declared: an error here is the op's, and must not wait for the commit."""
+    """What an op wrote, as it will be stored, if it is what it declared: an error here must not wait for the commit.
+
+    Rules judge the value that the ledger will hold, rounded to the type of its column: so who judges the ledger again
+    comes to the same verdict.
+    """
     if measures.keys() != {column.name for column in op.writes}:
         raise TypeError(f"wrote {sorted(measures)}, declared {sorted(column.name for column in op.writes)}")
-    for column in op.writes:
-        if not _finite(pa.scalar(measures[column.name], column.type).as_py()):
-            raise ValueError(f"{column.name} is not finite; an undefined measure is None")
-    return measures
+    stored = {column.name: pa.scalar(measures[column.name], column.type).as_py() for column in op.writes}
+    for name, value in stored.items():
+        if not _finite(value):
+            raise ValueError(f"{name} is not finite; an undefined measure is None")
+    return stored
 
 
 def _finite(value: Any) -> bool:

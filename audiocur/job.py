@@ -54,6 +54,7 @@ class Job:
     split: Split = field(default_factory=Split)
     limits: Limits = field(default_factory=Limits)
     redo: Redo | None = None
+    report: bool = False
 
     @classmethod
     def of(
@@ -72,7 +73,7 @@ class Job:
             source: a source, or the path of a folder or manifest.
             output: the run directory.
             keep: keep rules by name; default: the pipeline's own.
-            settings: `engine`, `split`, `limits` and `redo`.
+            settings: `engine`, `split`, `limits`, `redo` and `report`, whether the run ends with one.
 
         Raises:
             ConfigError: an output that is no directory.

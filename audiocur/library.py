@@ -31,8 +31,8 @@ from audiocur.schema import known_at_the_cut
 
 #: Top-level keys that are no op.
 RESERVED = (
-    "source", "output", "pipeline", "keep", "placement", "engine", "models", "split", "limits", "redo", "dedup",
-    "balance", "recipe", "hydra", "meta", "audiocur", "fingerprint", "checkpoints",
+    "source", "output", "pipeline", "keep", "placement", "engine", "models", "split", "limits", "redo", "report",
+    "dedup", "balance", "recipe", "hydra", "meta", "audiocur", "fingerprint", "checkpoints",
 )  # fmt: skip
 
 #: Groups that are chosen from although no op has their name.

@@ -15,9 +15,12 @@ from audiocur.pipeline import Stage
 from audiocur.planning import Progressed, estimate_s, pack, spans_of
 from audiocur.progress import Progress
 from audiocur.records import Source, Span
+from audiocur.reporting import Reporter, ledger_outcome
+from audiocur.status import Effort, Status, now_utc, stages_of
 from audiocur.store.attempts import Attempts
 from audiocur.store.commit import Committed, Committer
 from audiocur.store.ledger import Ledger
+from audiocur.store.parts import SpanOutcome
 from audiocur.usage import Usage, totals
 from audiocur.words import count
 
@@ -66,6 +69,8 @@ class Passes:
     _suspects: set[str] = field(default_factory=set)
     _crashed: set[str] = field(default_factory=set)
     _guesses: dict[str, float] = field(default_factory=dict)
+    _reporter: Reporter = field(init=False)
+    _meter: Callable[[Committed], None] = field(init=False)
 
     @property
     def span_s(self) -> float:
@@ -74,15 +79,37 @@ class Passes:
         return decoder.span_s if isinstance(decoder, Decoder) else 0.0
 
     def until_done(self, sources: Sequence[Source]) -> None:
-        """Run passes until no span of these sources is missing."""
+        """Run passes until no span of these sources is missing, and tell how far that is."""
         self._guesses = {source.source_id: estimate_s(source) for source in sources}
-        left = sum(guess * (1 - self.known[key].done_ratio) for key, guess in self._guesses.items())
-        self.progress.expect(len(sources), left)
-        while todo := list(self._missing(sources)):
-            deaths = self.attempts.deaths
-            self._run([span for span in todo if span.span_id not in deaths])
-            self._run_with_care([span for span in todo if span.span_id in deaths])
-            self._note_lost(todo)
+        self._meter = self.job.engine.metered()
+        self._reporter = Reporter(self.committer.store, self._status(), self.progress, self.log)
+        with self._reporter.running():
+            while todo := list(self._missing(sources)):
+                deaths = self.attempts.deaths
+                self._run([span for span in todo if span.span_id not in deaths])
+                self._run_with_care([span for span in todo if span.span_id in deaths])
+                self._note_lost(todo)
+
+    def _status(self) -> Status:
+        """Where the run is before the first block: what its ledger holds, and what earlier sessions have taken."""
+        before = Status.read(self.committer.store)
+        elsewhere_s = sum(span.duration_s for span in self.ledger.spans() if span.source_id not in self._guesses)
+        done_s = elsewhere_s + sum(guess * self.known[key].done_ratio for key, guess in self._guesses.items())
+        sources_done = sum(known.done_ratio == 1.0 for known in self.known.values())
+        return Status(
+            epoch=self.committer.epoch,
+            began=before.began if before else now_utc(),
+            workers=self.job.engine.workers,
+            stages=stages_of(self.stages),
+            sources=sources_done + len(self._guesses),
+            sources_done=sources_done,
+            expected_s=elsewhere_s + sum(self._guesses.values()),
+            done_s=done_s,
+            begun_s=done_s,
+            outcome=ledger_outcome(self.ledger),
+            now=Effort(sessions=1 if self._guesses else 0),
+            before=before.effort if before else Effort(),
+        )
 
     def _missing(self, sources: Iterable[Source]) -> Iterator[Span]:
         for source in sources:
@@ -135,26 +162,29 @@ class Passes:
         """Spans whose worker died; some may be committed all the same, and only the news of it was lost."""
         if any(not self._is_settled(span) for span in todo):
             self.ledger = Ledger.read(self.ledger.store, self.ledger)
-            for outcome in self.ledger.spans():
-                if outcome.source_id in self.known:
-                    self.known[outcome.source_id].settle(outcome)
+            self._reporter.correct(self.ledger, *self._settle(self.ledger.spans()))
             self.attempts.suspect(span.span_id for span in todo if not self._is_settled(span))
         self.attempts.forget(span.span_id for span in todo if self._is_settled(span))
 
     def _is_settled(self, span: Span) -> bool:
         return span.index in self.known[span.source.source_id].settled
 
-    def _take(self, committed: Committed) -> None:
+    def _settle(self, outcomes: Iterable[SpanOutcome]) -> tuple[float, int]:
+        """Note what is settled: its share of what was expected, in seconds, and how many recordings it finished."""
         share_s, finished = 0.0, 0
-        for outcome in committed.spans:
-            known = self.known[outcome.source_id]
-            before = known.done_ratio
-            known.settle(outcome)
-            share_s += self._guesses[outcome.source_id] * (known.done_ratio - before)
-            finished += known.done_ratio == 1.0
-            self.spans += 1
-            self.seconds += outcome.duration_s
-        self.progress.advance(committed, share_s, finished)
+        for outcome in outcomes:
+            if known := self.known.get(outcome.source_id):
+                before = known.done_ratio
+                known.settle(outcome)
+                share_s += self._guesses.get(outcome.source_id, 0.0) * (known.done_ratio - before)
+                finished += before < known.done_ratio == 1.0
+        return share_s, finished
+
+    def _take(self, committed: Committed) -> None:
+        self._reporter.take(committed, *self._settle(committed.spans))
+        self._meter(committed)
+        self.spans += len(committed.spans)
+        self.seconds += sum(outcome.duration_s for outcome in committed.spans)
         self.log.info("%s: %s", committed.part, ", ".join(f"{n} {verdict}" for verdict, n in committed.clips.items()))
         self._tried += committed.tried
         self.unexpected += committed.unexpected

@@ -11,6 +11,7 @@ import pyarrow as pa
 from audiocur.errors import ConfigError
 from audiocur.op import ClipOp, Column, Decoder, Encoder, ModelOp, Op, Segmenter, SpanOp
 from audiocur.placement import Placement, Via
+from audiocur.records import WITHDRAWN
 from audiocur.rules import KeepRule, Rules
 from audiocur.schema import BASE_COLUMNS, known_at_the_cut
 
@@ -173,7 +174,11 @@ class Pipeline:
         self._check_bounds(f"{step.name}.when", step.when, meta)
 
     def _check_rules(self, meta: list[pa.Field]) -> None:
-        """Refuse bounds on a text, which would fail on every clip."""
+        """Refuse bounds on a text, which would fail on every clip, and a name that says something else."""
+        if WITHDRAWN in self.rules:
+            raise ConfigError(
+                f"keep.{WITHDRAWN}: so the ledger calls what was taken out on demand; expected another name"
+            )
         for name, rule in self.active_rules(meta).items():
             self._check_bounds(f"keep.{name}", rule, meta)
 

@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as RichProgress
+from rich.live import Live
+from rich.spinner import Spinner
 
-from audiocur.store.commit import Committed
-from audiocur.words import count, duration, hours
+from audiocur.show_status import StatusView, at_work, status_line
+from audiocur.status import State, Status
+from audiocur.words import count
 
 #: Seconds between the plain lines that a log gets.
 LINE_EVERY_S = 10.0
+#: Seconds between two pictures of a terminal; drawing one takes 10 ms.
+LOOK_EVERY_S = 0.5
+_HINT = "Ctrl-C ends it; what is done is kept, and the same command goes on"
 
 
 class Progress(Protocol):
     """What a run tells of itself."""
 
     def say(self, text: str) -> None:
-        """What it is doing before there is anything to count."""
+        """What it is doing that nobody counts."""
 
-    def expect(self, sources: int, estimated_s: float) -> None:
-        """Work begins, on that many recordings of about that much audio."""
-
-    def advance(self, committed: Committed, estimated_s: float, finished: int) -> None:
-        """A block was committed: its share of what was expected, and how many recordings it finished."""
+    def show(self, status: Status) -> None:
+        """How far it is; the status is the caller's, and changes."""
 
 
 class SilentProgress:
@@ -38,23 +39,21 @@ class SilentProgress:
     def say(self, text: str) -> None:
         """Nothing."""
 
-    def expect(self, sources: int, estimated_s: float) -> None:
-        """Nothing."""
-
-    def advance(self, committed: Committed, estimated_s: float, finished: int) -> None:
+    def show(self, status: Status) -> None:
         """Nothing."""
 
 
 class ConsoleProgress:
-    """A live line on a terminal, plain lines elsewhere: recordings and hours done, verdicts, × real time, ETA."""
+    """A picture that changes on a terminal, plain lines elsewhere."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bar: RichProgress | None = None
-        self._clips: Counter[str] = Counter()
-        self._sources = self._sources_expected = 0
-        self._seconds = self._done_s = self._expected_s = 0.0
-        self._began = self._last_line = time.monotonic()
+        self._live: Live | None = None
+        self._spinner = Spinner("dots")
+        self._view: StatusView | None = None
+        self._said = ""
+        self._counts = False
+        self._last = time.monotonic()
 
     @contextmanager
     def shown(self) -> Iterator[ConsoleProgress]:
@@ -62,52 +61,45 @@ class ConsoleProgress:
         if not self._console.is_terminal:
             yield self
             return
-        columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
-        with RichProgress(*columns, console=self._console, transient=True) as bar:
-            self._bar = bar
-            self._task = bar.add_task("", total=None)
+        with Live(console=self._console, transient=True, refresh_per_second=4) as self._live:
             yield self
-        self._bar = None
+        self._live = None
 
     def say(self, text: str) -> None:
-        """What it is doing before there is anything to count."""
-        if self._bar:
-            self._bar.update(self._task, description=text)
+        """What it is doing that nobody counts."""
+        if self._live:
+            self._say_below(text)
         else:
             self._console.print(text, highlight=False)
 
     def tell(self, text: str) -> None:
         """How far something is that is counted elsewhere; in a log, a line now and then."""
-        if self._bar:
-            self._bar.update(self._task, description=text)
-        elif time.monotonic() - self._last_line >= LINE_EVERY_S:
-            self._last_line = time.monotonic()
+        if self._live:
+            self._say_below(text)
+        elif self._is_time(LINE_EVERY_S):
             self._console.print(text, highlight=False)
 
-    def expect(self, sources: int, estimated_s: float) -> None:
-        """Work begins; the clock of the estimate starts."""
-        self._began = self._last_line = time.monotonic()
-        self._sources_expected, self._expected_s = sources, estimated_s
-        self.say(f"{count(sources, 'recording')} to do")
+    def show(self, status: Status) -> None:
+        """How far it is."""
+        ended = status.state is not State.running
+        if self._live and (self._is_time(LOOK_EVERY_S) or not self._view or ended):
+            # A thread of the terminal's draws it, while the run counts on.
+            said = self._said if self._view else _HINT
+            self._view = StatusView(deepcopy(status))
+            self._say_below(said)
+        elif not self._live and not self._counts:
+            self._counts, self._last = True, time.monotonic()
+            if left := status.sources - status.sources_done:
+                self._console.print(f"{count(left, 'recording')} to do", highlight=False)
+        elif not self._live and self._is_time(LINE_EVERY_S):
+            self._console.print(status_line(status), highlight=False)
 
-    def advance(self, committed: Committed, estimated_s: float, finished: int) -> None:
-        """A block was committed."""
-        self._sources += finished
-        self._seconds += sum(outcome.duration_s for outcome in committed.spans)
-        self._done_s += estimated_s
-        self._clips += committed.clips
-        if self._bar:
-            self._bar.update(self._task, total=self._expected_s, completed=self._done_s)
-        self.tell(self._text())
+    def _is_time(self, every_s: float) -> bool:
+        is_time = time.monotonic() - self._last >= every_s
+        self._last = time.monotonic() if is_time else self._last
+        return is_time
 
-    def _text(self) -> str:
-        elapsed = max(time.monotonic() - self._began, 1e-3)
-        clips = self._clips
-        parts = [
-            f"{self._sources:,} of {self._sources_expected:,} recordings, {hours(self._seconds)}",
-            f"{clips['kept']:,} kept, {clips['rejected']:,} rejected, {clips['failed']:,} failed",
-            f"{self._seconds / elapsed:,.0f}× real time",
-        ]
-        if 0 < self._done_s < self._expected_s:
-            parts.append(f"{duration(elapsed * (self._expected_s / self._done_s - 1))} left")
-        return " · ".join(parts)
+    def _say_below(self, text: str) -> None:
+        self._said = text
+        if self._live:
+            self._live.update(at_work(self._view, self._spinner, text))

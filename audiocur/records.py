@@ -15,6 +15,10 @@ from audiocur.audio import Audio
 from audiocur.errors import RowError
 from audiocur.usage import Usage
 
+#: `Clip.gate` of a clip that was rejected after the last op.
+AT_THE_END = "end"
+#: The rule, which no recipe may have, of clips that were taken out of the shards on demand; they never come back.
+WITHDRAWN = "withdrawn"
 #: What a source's tags may say, each text or null.
 TAGS = ("title", "artist", "album", "genre", "license")
 
@@ -112,6 +116,7 @@ class Clip:
         stored: the encoded audio, null before `encode` and for clips rejected before it.
         verdict: null while it is open.
         rule, rules: the first keep rule broken, and all of them.
+        gate: the op before which they were, `AT_THE_END` where none followed.
         reason: for a person: column, value and bound, or the error.
         op: which op failed.
         unexpected: an error that is a bug, not a property of the recording.
@@ -127,6 +132,7 @@ class Clip:
     verdict: Verdict | None = None
     rule: str | None = None
     rules: list[str] = field(default_factory=list)
+    gate: str | None = None
     reason: str | None = None
     op: str | None = None
     unexpected: bool = False
@@ -195,6 +201,7 @@ class Span:
         annotations: what they have to say of the span, by column name; times in seconds from the span's start.
         clips: the clips cut from it, in order.
         tried: how often each op was called on it and its clips.
+        spent_s: seconds that each op took on it and its clips; those of models stand in `usage`.
         usage: what models did in the batches that began with a clip of this span.
         examples: by op, one of the errors that left nulls behind.
 
@@ -220,6 +227,7 @@ class Span:
     op: str | None = None
     unexpected: bool = False
     tried: Counter[str] = field(default_factory=Counter)
+    spent_s: dict[str, float] = field(default_factory=dict)
     usage: dict[str, Usage] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
 
@@ -265,6 +273,10 @@ class Span:
         )
         self.clips.append(clip)
         return clip
+
+    def spend(self, op: str, seconds: float) -> None:
+        """Note that an op took so long."""
+        self.spent_s[op] = self.spent_s.get(op, 0.0) + seconds
 
     def null(self, op: str, reason: str) -> None:
         """Note that an error of an op left nulls in one clip."""

@@ -14,6 +14,7 @@ from audiocur.store.lease import taken
 from audiocur.store.ledger import Ledger, unfinished
 from audiocur.store.parts import SpanOutcome
 from audiocur.store.recipe import environment
+from audiocur.store.withdrawn import withdrawn_sources
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ def repair(job: Job, findings: Sequence[Finding], progress: Progress) -> Repaire
     Raises:
         UserError: another run is at work there, or the recordings are not where they were.
     """
-    listed = {source.source_id: source for source in job.source.list().sources}
+    withdrawn = withdrawn_sources(job.output).keys()
+    listed = {source.source_id: source for source in job.source.list().sources if source.source_id not in withdrawn}
     with taken(job.output, {"environment": environment()}, progress.say) as lease:
         ledger, known = lease.ledger, lease.ledger.known
         named = {finding.part for finding in findings if finding.part}
@@ -50,7 +52,7 @@ def repair(job: Job, findings: Sequence[Finding], progress: Progress) -> Repaire
         def can_go(span: SpanOutcome) -> bool:
             source = listed.get(span.source_id)
             there = source is not None and source.problem is None and is_same(source, span)
-            return there or span.span_id in settled
+            return there or span.span_id in settled or span.source_id in withdrawn
 
         held = named & {part.name for part in ledger.parts}
         beyond = {name for name in held if not all(map(can_go, known[name].spans))}
@@ -63,7 +65,11 @@ def repair(job: Job, findings: Sequence[Finding], progress: Progress) -> Repaire
     job = replace(job, redo=None)  # which would take out what is no concern of a repair
     summary = None if nothing_to_do else run(job, progress, only=concerned if told else None)
     settled = {span.span_id for part in Ledger.read(job.output).parts for span in part.spans}
-    lost = {name for name in names & known.keys() if not {span.span_id for span in known[name].spans} <= settled}
+
+    def is_back(span: SpanOutcome) -> bool:
+        return span.span_id in settled or span.source_id in withdrawn
+
+    lost = {name for name in names & known.keys() if not all(map(is_back, known[name].spans))}
     return Repaired(summary, tuple(finding for finding in findings if finding.part in beyond | lost))
 
 

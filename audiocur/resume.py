@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from audiocur.errors import OutputError
 from audiocur.job import Job
+from audiocur.judgement import Gates
 from audiocur.planning import Progressed
 from audiocur.progress import Progress
 from audiocur.records import Source
 from audiocur.redo import spans_to_redo, with_other_content
+from audiocur.rules import Rules
+from audiocur.store import rejudge
 from audiocur.store.attempts import Attempts
+from audiocur.store.decision import Decision
 from audiocur.store.ledger import Ledger
 from audiocur.store.parts import SpanOutcome
+from audiocur.store.rejudge import Rejudged
 from audiocur.store.withdraw import withdraw
+from audiocur.store.withdrawn import withdrawn_sources
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,11 @@ def begun(job: Job, ledger: Ledger, sources: Sequence[Source], progress: Progres
         OutputError: the sources are another library.
     """
     ledger.sweep()
+    decision = Decision.read(job.output)
+    if decision and not decision.judged:
+        progress.say("going through a decision again that was cut short")
+        ledger = judged_again(job, ledger, can_be_heard(job, ledger, lambda: sources)).ledger
+        ledger.sweep()
     ledger.save_index()
     attempts = Attempts.read(job.output)
     known, changed = known_sources(job, ledger, sources)
@@ -59,6 +70,42 @@ def begun(job: Job, ledger: Ledger, sources: Sequence[Source], progress: Progres
     attempts.forget(redone)
     known, still_changed = known_sources(job, ledger, sources)
     return Start(ledger, known, changed & still_changed, redone, attempts)
+
+
+def can_be_heard(job: Job, ledger: Ledger, sources: Callable[[], Sequence[Source]]) -> set[str]:
+    """Ids of the recordings that a rule of the job wants to be run again, and that can be.
+
+    Args:
+        job: whose rules count.
+        ledger: what is settled.
+        sources: lists the recordings that there are; called only if one must be heard again.
+
+    Raises:
+        SourceError: one must be, and they cannot be listed.
+    """
+    wanted = rejudge.to_be_heard(ledger, Gates.of(job.pipeline), _rules(job))
+    if not wanted:
+        return set()
+    listed = {source.source_id: source for source in sources() if source.problem is None}
+    _, changed = known_sources(job, ledger, list(listed.values()))
+    there = wanted & listed.keys()
+    return there - set(with_other_content(ledger, [listed[key] for key in sorted(changed & there)]))
+
+
+def judged_again(job: Job, ledger: Ledger, there: Collection[str]) -> Rejudged:
+    """Every row of the ledger under the job's rules, and out of it what must be heard again. Needs the lease.
+
+    Args:
+        job: whose rules count.
+        ledger: what is settled.
+        there: recordings that can be, see `can_be_heard`.
+    """
+    withdrawn = withdrawn_sources(job.output).keys()
+    return rejudge.rejudge(ledger, Gates.of(job.pipeline), _rules(job), there, withdrawn)
+
+
+def _rules(job: Job) -> Rules:
+    return job.pipeline.active_rules(job.source.meta_fields())
 
 
 def known_sources(job: Job, ledger: Ledger, sources: Sequence[Source]) -> tuple[dict[str, Progressed], set[str]]:

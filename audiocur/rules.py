@@ -63,13 +63,13 @@ class KeepRule:
         if value is None:
             return None if self.null is OnNull.keep else f"{self.column} is null"
         if self.min is not None and value < self.min:
-            return f"{self.column} is {_text(value)}, below min {self.min:g}"
+            return f"{self.column} is {text_of(value)}, below min {self.min:g}"
         if self.max is not None and value > self.max:
-            return f"{self.column} is {_text(value)}, above max {self.max:g}"
-        if self.allow is not None and not {_text(v) for v in (value if isinstance(value, list) else [value])} & set(
+            return f"{self.column} is {text_of(value)}, above max {self.max:g}"
+        if self.allow is not None and not {text_of(v) for v in (value if isinstance(value, list) else [value])} & set(
             self.allow
         ):
-            return f"{self.column} is {_text(value)}, not one of {', '.join(self.allow)}"
+            return f"{self.column} is {text_of(value)}, not one of {', '.join(self.allow)}"
         return None
 
 
@@ -81,9 +81,14 @@ def broken_rules(rules: Rules, value_of: Callable[[str], Any]) -> Sequence[tuple
     return [(name, why) for name, rule in rules.items() if (why := rule.broken_by(value_of(rule.column))) is not None]
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A value as rules write it: what `allow` is held against.
+
+    >>> text_of(True), text_of(0.123456), text_of(["a", "b"])
+    ('true', '0.1235', 'a, b')
+    """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
         return f"{value:.4g}"
-    return ", ".join(map(_text, value)) if isinstance(value, list) else str(value)
+    return ", ".join(map(text_of, value)) if isinstance(value, list) else str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from logging import Logger
 
@@ -13,6 +14,7 @@ from audiocur.errors import RunError, SourceError, UserError
 from audiocur.estimate import check_disk
 from audiocur.inspect.funnel import Funnel, funnel
 from audiocur.job import Job
+from audiocur.outcome import REPORT, leave
 from audiocur.passes import Passes
 from audiocur.pipeline import Stage
 from audiocur.planning import Progressed
@@ -22,12 +24,13 @@ from audiocur.resume import begun
 from audiocur.schema import clips_schema, ledger_schema
 from audiocur.sources.base import Listing
 from audiocur.storage.base import Store
-from audiocur.store.card import write_card
+from audiocur.store import decision
 from audiocur.store.commit import Committer
 from audiocur.store.lease import Lease, taken
 from audiocur.store.ledger import Ledger
 from audiocur.store.log import run_log
 from audiocur.store.recipe import check_claim, claim, environment
+from audiocur.store.withdrawn import withdrawn_sources
 from audiocur.usage import Usage
 
 
@@ -48,6 +51,7 @@ class Summary:
         usage: what each model was given and did this time.
         advice: what ops have to say to whoever chose them.
         shards: number of shards, and `shard_bytes` their size.
+        report: whether there is one; `no_report`: why there is none although there should be.
     """
 
     output: Store
@@ -66,6 +70,8 @@ class Summary:
     advice: tuple[str, ...]
     shards: int
     shard_bytes: int
+    report: bool
+    no_report: str | None = None
 
 
 def run(job: Job, progress: Progress | None = None, *, only: Collection[str] | None = None) -> Summary:
@@ -116,13 +122,18 @@ def _run(
     recipe = job.recipe()
     with run_log(job.output) as log:
         log.info("begins: audiocur %s, recipe %s, %s listed", __version__, recipe["fingerprint"], len(listed.sources))
-        work = _work(job, stages, listed.sources, lease, progress, log, only)
+        withdrawn = withdrawn_sources(job.output)
+        sources = [source for source in listed.sources if source.source_id not in withdrawn]
+        work = _work(job, stages, sources, lease, progress, log, only)
+        if only is None:
+            decision.end(job.output)  # whatever was missing is done, and so is what a decision had left
         ledger = Ledger.read(job.output, lease.ledger)
         ledger.sweep()  # what workers left that died, or outlived an earlier driver
         ledger.save_index()
         summary = _summary(job, listed, work, ledger, resumed=resumed, elapsed_s=time.monotonic() - began)
-        splits = sorted({part.shard.name.split("/")[1] for part in ledger.parts if part.shard})
-        write_card(job.output, summary.funnel, recipe, splits)
+        told = all(job.output.size(name) for name in ("README.md", *([REPORT] if job.report else [])))
+        if not told or ledger.parts != lease.ledger.parts:
+            summary = replace(summary, no_report=leave(job, ledger, summary.funnel, progress, log))
         for line in summary.funnel.lines:
             log.info("%s: %s, %.1f s", line.what, line.number, line.seconds)
         for op, example in summary.examples.items():
@@ -175,8 +186,8 @@ def _work(
     )
     if todo:
         check_disk(job, todo)
-        with engine.started(stages):
-            work.until_done(todo)
+    with engine.started(stages) if todo else nullcontext():
+        work.until_done(todo)
     return work
 
 
@@ -199,6 +210,7 @@ def _summary(job: Job, listed: Listing, work: Passes, ledger: Ledger, *, resumed
         advice=tuple(step.op.advice for step in job.pipeline.steps if step.op.advice),
         shards=len(shards),
         shard_bytes=sum(shard.size_bytes for shard in shards),
+        report=job.report,
     )
 
 

@@ -49,6 +49,11 @@ _LEDGER: tuple[tuple[Column, Callable[[Span, Clip], Any], Callable[[Span], Any]]
     ),
     (Column("rule", pa.string(), "", "first keep rule broken"), lambda s, c: c.rule, lambda s: None),
     (Column("rules", pa.list_(pa.string()), "", "all keep rules broken"), lambda s, c: c.rules, lambda s: []),
+    (
+        Column("gate", pa.string(), "", "of a rejected clip: the op before which it was, or end"),
+        lambda s, c: c.gate,
+        lambda s: None,
+    ),
     (Column("reason", pa.string(), "", "value and bound, or the error"), lambda s, c: c.reason, lambda s: s.reason),
     (Column("op", pa.string(), "", "the op that failed"), lambda s, c: c.op, lambda s: s.op),
     (

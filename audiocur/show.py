@@ -1,4 +1,4 @@
-"""What the command prints: the plan before, the summary after."""
+"""What the command prints: the summary of a run, and what is found in one."""
 
 from __future__ import annotations
 
@@ -9,77 +9,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from audiocur.checkpoints import Checkpoint, OwnFile, needed
-from audiocur.estimate import Estimate, estimate
+from audiocur.checkpoints import Checkpoint, OwnFile
 from audiocur.inspect.funnel import Funnel
 from audiocur.inspect.trace import Trace
 from audiocur.inspect.verify import Verified
-from audiocur.job import Job
-from audiocur.op import Encoder, ModelOp
-from audiocur.pipeline import Stage
+from audiocur.outcome import REPORT
 from audiocur.repair import Repaired
 from audiocur.run import Summary
 from audiocur.storage.base import Store
-from audiocur.store.recipe import describe
 from audiocur.usage import Usage
 from audiocur.words import count, duration, hours, size
-
-
-def show_plan(console: Console, job: Job) -> None:
-    """Print the stages, what each op reads and writes, where rules apply, and what it would cost."""
-    stages = job.stages()
-    for number, stage in enumerate(stages, 1):
-        console.print(_stage_table(number, stage, job.engine.workers))
-    inactive = job.pipeline.inactive_rules(job.source.meta_fields())
-    for name, rule in job.pipeline.rules.items():
-        state = f"inactive: nothing in the pipeline writes {rule.column}" if name in inactive else rule.bounds
-        console.print(Text(f"keep.{name}: {state}", style="yellow" if name in inactive else ""))
-    if job.pipeline.encoder is None:
-        console.print("No encode: nothing is stored but the ledger.")
-    missing = [c.name for checkpoints in needed(job.pipeline).values() for c in checkpoints if c.found() is None]
-    if missing:
-        remedy = "`audiocur models --fetch` with the same words gets what can be had"
-        console.print(Text(f"Weights that are not on this machine: {', '.join(missing)}; {remedy}", style="yellow"))
-    if job.engine.caveat:
-        console.print(Text(job.engine.caveat, style="dim"))
-    sources = job.source.list().sources
-    if not sources:
-        console.print("Name a source.path to see what it would cost.", style="dim")
-        return
-    with console.status(f"trying a sample of {len(sources):,} recordings"):
-        found = estimate(job, sources)
-    console.print(_estimate_text(found), highlight=False)
-
-
-def _stage_table(number: int, stage: Stage, workers: int) -> Table:
-    gate = next((i for i, step in enumerate(stage.steps) if isinstance(step.op, Encoder)), None)
-    title = f"Stage {number}: {stage.placement.where}" + (
-        f", {workers} at once" if stage.placement.via == "task" else ""
-    )
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for heading in ("op", "with", "reads", "writes"):
-        table.add_column(heading, overflow="fold")
-    for i, step in enumerate(stage.steps):
-        if i == gate or isinstance(step.op, ModelOp):
-            table.add_row("", Text("keep rules over the columns so far", style="italic"), "", "")
-        values = {k: v for k, v in describe(step.op).items() if k != "_target_"}
-        shown = ", ".join(f"{k}={'' if v is None else v}" for k, v in values.items())
-        shown += f"; when {step.when.bounds}" if step.when else ""
-        writes = ", ".join(column.name for column in step.op.writes) or ("audio" if i == gate else "")
-        table.add_row(*map(Text, (step.name, shown, ", ".join(step.op.reads), writes)))
-    if stage.final:
-        table.add_row("", Text("keep rules over all columns, then commit", style="italic"), "", "")
-    return table
-
-
-def _estimate_text(found: Estimate) -> str:
-    text = (
-        f"{count(found.sources, 'recording')}, about {hours(found.seconds)}: about {duration(found.wall_s)} "
-        f"({duration(found.cpu_s)} of one core), {found.clips:,.0f} clips cut, {found.kept:,.0f} kept, "
-        f"{size(found.stored_bytes)} stored. From a sample of {found.sampled}"
-    )
-    text += f", {found.unusable} of them unusable." if found.unusable else "."
-    return text + (f" Without {' and '.join(found.untried)}." if found.untried else "")
 
 
 def show_summary(console: Console, summary: Summary) -> None:
@@ -99,8 +38,9 @@ def show_summary(console: Console, summary: Summary) -> None:
             Text(f"{count(summary.shards, 'shard')}, {size(summary.shard_bytes)}: {summary.output}/clips"),
             soft_wrap=True,
         )
-    text = f"What became of everything else: {summary.output}/ledger, in short: {summary.output}/README.md"
-    console.print(Text(text), soft_wrap=True)
+    console.print(Text(f"What became of everything else: {summary.output}/ledger"), soft_wrap=True)
+    look = REPORT if summary.report and not summary.no_report else "README.md"
+    console.print(Text(f"To look at: {summary.output}/{look}", style="bold"), soft_wrap=True)
 
 
 def show_models(console: Console, needed: Mapping[str, Sequence[Checkpoint]]) -> bool:
@@ -245,6 +185,7 @@ def _remarks(summary: Summary) -> list[str]:
     if summary.inactive:
         lines.append(f"Inactive keep rules, whose column nothing in the pipeline writes: {', '.join(summary.inactive)}")
     lines += summary.advice
+    lines += [summary.no_report] if summary.no_report else []
     for op, usage in summary.usage.items():
         if usage.nulled:
             lines.append(f"{op} left {count(usage.nulled, 'clip')} without, on_error=null: {summary.examples[op]}")

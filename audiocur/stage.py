@@ -17,7 +17,7 @@ from audiocur.guard import guarded, nulls, write
 from audiocur.models import Served, local_model, run_model
 from audiocur.op import ClipOp, Decoder, Encoder, ModelOp, SpanOp
 from audiocur.pipeline import Stage, Step
-from audiocur.records import Clip, Span, Verdict
+from audiocur.records import AT_THE_END, Clip, Span, Verdict
 from audiocur.rules import broken_rules
 from audiocur.schema import value_of
 from audiocur.usage import Usage
@@ -49,7 +49,7 @@ def run_stage(stage: Stage, spans: Sequence[Span], *, watchdog: bool = False, se
         if isinstance(steps[0].op, ModelOp):
             for span in spans:
                 for clip in _open(span):
-                    _gate(stage, span, clip, known)
+                    _gate(stage, span, clip, known, steps[0].name)
             pairs = [(span, clip) for span in spans for clip in _open(span) if _is_for(steps[0], span, clip)]
             with threadpool_limits(stage.placement.threads):
                 run_model(steps[0], pairs, stage.placement, served or {})
@@ -61,7 +61,7 @@ def run_stage(stage: Stage, spans: Sequence[Span], *, watchdog: bool = False, se
     if stage.final:
         for span in spans:
             for clip in _open(span):
-                _gate(stage, span, clip, known)
+                _gate(stage, span, clip, known, AT_THE_END)
                 clip.verdict = clip.verdict or Verdict.KEPT
     for span in spans:
         for clip in span.clips:
@@ -114,7 +114,9 @@ def _run_span(stage: Stage, steps: Sequence[Step], span: Span, known: set[str]) 
             continue
         span.tried[step.name] += 1
         apply = partial(step.op.apply, span)
+        began = time.perf_counter()
         guarded(span, step.name, partial(_patiently, apply) if isinstance(step.op, Decoder) else apply)
+        span.spend(step.name, time.perf_counter() - began)
     if span.verdict is Verdict.FAILED:
         return
     if span.audio is not None:
@@ -130,13 +132,15 @@ def _run_clip(stage: Stage, steps: Sequence[Step], span: Span, clip: Clip, known
     for step in steps:
         op = step.op
         if isinstance(op, Encoder):
-            _gate(stage, span, clip, known)
+            _gate(stage, span, clip, known, step.name)
         if clip.verdict is not None:
             return
+        began = time.perf_counter()
         if isinstance(op, SpanOp):
             write(span, clip, step, partial(op.measure, span, clip))
         elif isinstance(op, ClipOp) and _is_for(step, span, clip):
             write(span, clip, step, partial(op.measure, clip))
+        span.spend(step.name, time.perf_counter() - began)
         known |= {column.name for column in op.writes}
 
 
@@ -154,8 +158,8 @@ def _open(span: Span) -> list[Clip]:
     return [clip for clip in span.clips if clip.verdict is None]
 
 
-def _gate(stage: Stage, span: Span, clip: Clip, known: set[str]) -> None:
-    """Apply the keep rules over the columns known so far."""
+def _gate(stage: Stage, span: Span, clip: Clip, known: set[str], before: str) -> None:
+    """Apply the keep rules over the columns known so far, before an op."""
     if clip.verdict is not None:
         return
     rules = {name: rule for name, rule in stage.rules.items() if rule.column in known}
@@ -164,6 +168,7 @@ def _gate(stage: Stage, span: Span, clip: Clip, known: set[str]) -> None:
         clip.verdict = Verdict.REJECTED
         clip.rule, clip.reason = broken[0]
         clip.rules = [name for name, _ in broken]
+        clip.gate = before
         clip.stored = None
 
 

@@ -42,3 +42,14 @@ def size(num_bytes: float) -> str:
     ('1.5 MB', '2.5 GB')
     """
     return f"{num_bytes / 1e9:,.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:,.1f} MB"
+
+
+def clock(seconds: float) -> str:
+    """A place in a recording.
+
+    >>> clock(4), clock(75.25), clock(3675.5)
+    ('0:04.0', '1:15.2', '1:01:15.5')
+    """
+    minutes, rest = divmod(round(seconds * 10) / 10, 60)
+    whole_hours, minutes = divmod(int(minutes), 60)
+    return f"{whole_hours}:{minutes:02}:{rest:04.1f}" if whole_hours else f"{minutes}:{rest:04.1f}"

@@ -14,6 +14,8 @@ import soundfile
 from audiocur import __version__
 from audiocur.store.ledger import read_ledger
 
+VERBS = "run, plan, watch, report, decide, verify, trace, models, serve"
+
 
 def audiocur(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -57,8 +59,8 @@ def test_it_knows_its_version(tmp_path):
         (["source.path=nowhere", "output.path=run"], "source.path=nowhere: no such folder"),
         (["source.path=empty", "output.path=run"], "holds no recordings"),
         (["source.path=empty"], "output.path: missing; expected output.path=runs/NAME"),
-        (["pln", "recipe=music_gen"], "pln: expected a verb (run, plan, verify, trace, models, serve) or key=value"),
-        (["run", "plan"], "plan: expected one verb (run, plan, verify, trace, models, serve) or key=value"),
+        (["pln", "recipe=music_gen"], f"pln: expected a verb ({VERBS}) or key=value"),
+        (["run", "plan"], f"plan: expected one verb ({VERBS}) or key=value"),
         (["--config-dir", "nowhere", "source.path=empty"], "--config-dir"),
         (["--config-dir", "~nosuchuser/x", "plan"], "--config-dir ~nosuchuser/x: expected a user of this machine"),
         (["--config-dir"], "audiocur: --config-dir: expected one argument"),
@@ -107,7 +109,7 @@ def test_a_run_and_its_resumption(music, tmp_path):
         "2 recordings",
         "kept",
         "runs/mine/clips",
-        "runs/mine/README.md",
+        "runs/mine/report.html",
         "× real time",
         "Ignored in the source: 1 .txt",
     ):

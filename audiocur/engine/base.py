@@ -40,6 +40,10 @@ class Engine(ABC):
     def workers(self) -> int:
         """How many spans it works on at once."""
 
+    def metered(self) -> Callable[[Committed], None]:
+        """What is to be told of each commit, for figures that others gather; by default nobody does."""
+        return lambda committed: None
+
     @abstractmethod
     def run(
         self,

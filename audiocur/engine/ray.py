@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from audiocur.engine import metrics
 from audiocur.engine.base import Engine
 from audiocur.engine.cores import cores
 from audiocur.engine.deaths import ActorsDyingError, Deaths
@@ -79,6 +80,10 @@ class RayEngine(Engine):
         if ray.is_initialized() and self._address:
             return max(1, int(available_cpus()))
         return cores()
+
+    def metered(self) -> Callable[[Committed], None]:
+        """Ray's own exporters have them, where the cluster gathers any."""
+        return metrics.count
 
     def sized(self, pipeline: Pipeline, sources: int) -> Engine:
         """As many workers as this machine has memory for; those of a cluster are the cluster's to mind."""

@@ -133,6 +133,18 @@ class SourceSet(ABC):
             raise SourceError(f"source.shard={self.shard}: holds none of the {len(found)} recordings of {self.place}")
         return Listing(list(in_order(Found.examined, taken, told=_is_told)), ignored)
 
+    def find(self, ids: Iterable[str]) -> dict[str, Source]:
+        """Recordings by their ids, whatever patterns and sample say; those that are not there are left out."""
+        wanted = set(ids)
+        found: dict[str, Source] = {}
+        for each in self.scan(Counter()):
+            if not wanted:
+                break
+            if (key := source_id(each.uri)) in wanted:
+                wanted.remove(key)
+                found[key] = each.examined()
+        return found
+
     def meta_fields(self) -> Fields:
         """Arrow fields of the meta columns, named as in `Source.meta`."""
         return []

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import BinaryIO, ClassVar
 
+import pyarrow.fs as pafs
+
 
 class Store(ABC):
     """A folder of files that are wholly there or not there; plain data, so that it travels to workers.
@@ -69,6 +71,10 @@ class Store(ABC):
     @abstractmethod
     def remove(self, names: Iterable[str]) -> None:
         """Take files away; one that is gone already is no error."""
+
+    @abstractmethod
+    def arrow(self) -> tuple[pafs.FileSystem, str]:
+        """For readers of Parquet: the file system it lies on, and its own path there."""
 
     @abstractmethod
     def free_bytes(self) -> int | None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar
 from uuid import uuid4
 
+import pyarrow.fs as pafs
+
 from audiocur.storage.base import Store
 
 
@@ -100,6 +102,10 @@ class LocalStore(Store):
         """Take files away."""
         for name in names:
             (self.path / name).unlink(missing_ok=True)
+
+    def arrow(self) -> tuple[pafs.FileSystem, str]:
+        """The local file system."""
+        return pafs.LocalFileSystem(), str(self.path.absolute())
 
     def free_bytes(self) -> int | None:
         """Room on its disk."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO, ClassVar, cast
 
+import pyarrow.fs as pafs
+
 from audiocur.errors import ConfigError
 from audiocur.storage.base import Store
 from audiocur.storage.faults import os_errors
@@ -101,6 +103,11 @@ class RemoteStore(Store):
         system, path = self._place(name)
         with suppress(FileNotFoundError), os_errors():
             system.rm_file(path)
+
+    def arrow(self) -> tuple[pafs.FileSystem, str]:
+        """What fsspec opens, in Arrow's terms."""
+        system, path = self._place("")
+        return pafs.PyFileSystem(pafs.FSSpecHandler(system)), path.rstrip("/")
 
     def free_bytes(self) -> int | None:
         """There is no end to it."""

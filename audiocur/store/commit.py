@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
 
@@ -17,7 +17,7 @@ from audiocur.errors import RunError
 from audiocur.records import Clip, Span, Verdict
 from audiocur.schema import ledger_rows, shard_row
 from audiocur.storage.base import Store
-from audiocur.store.parts import BLANK, FACTS, SEAL, Part, Shard, SpanOutcome, outcomes, sealed, tallies
+from audiocur.store.parts import BLANK, FACTS, SEAL, Part, Shard, SpanOutcome, Tally, outcomes, sealed, tallies
 from audiocur.usage import Usage, totals
 
 #: Columns of the ledger that a part's footer is made from.
@@ -36,19 +36,28 @@ class Committed:
     Attributes:
         part: file name of the ledger part.
         spans: the spans it settles.
-        clips: clips cut, by verdict.
-        tried: calls of each op.
+        fates: the clips cut, by verdict and rule or kind of error.
+        tried: calls of each op, and `spent_s`: seconds that each took, without models.
         unexpected: how many of them failed by a bug of its own, and one such error each.
         usage: what each model was given and did.
     """
 
     part: str
     spans: tuple[SpanOutcome, ...]
-    clips: Counter[str]
+    fates: tuple[Tally, ...]
     tried: Counter[str]
+    spent_s: Counter[str] = field(compare=False)
     unexpected: Counter[str]
     examples: dict[str, str]
     usage: dict[str, Usage]
+
+    @property
+    def clips(self) -> Counter[str]:
+        """Clips cut, by verdict."""
+        counted: Counter[str] = Counter()
+        for fate in self.fates:
+            counted[fate.verdict] += fate.count
+        return counted
 
 
 @dataclass(frozen=True)
@@ -188,8 +197,9 @@ def _summary(part: Part, spans: Sequence[Span]) -> Committed:
     return Committed(
         part=part.name,
         spans=part.spans,
-        clips=Counter(str(clip.verdict) for clip in clips),
+        fates=part.clips,
         tried=sum((span.tried for span in spans), Counter()),
+        spent_s=sum((Counter(span.spent_s) for span in spans), Counter()),
         unexpected=Counter(str(row.op) for row in failures),
         examples=nulls | {str(row.op): str(row.reason) for row in failures},
         usage=totals(span.usage for span in spans),

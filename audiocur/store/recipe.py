@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
@@ -52,11 +53,27 @@ def _plain(value: Any) -> Any:
 
 
 def fingerprint(recipe: Mapping[str, Any]) -> str:
-    """Hash of everything in a recipe that decides the result."""
+    """Hash of everything in a recipe that decides the result.
+
+    >>> fingerprint({"decode": {"span_s": 12}}) == fingerprint({"decode": {"span_s": 12.0}})
+    True
+    """
     decisive = {key: _decisive(value) for key, value in recipe.items() if key not in _ELSEWHERE}
     # The first rule broken is the one that is named, so their order counts.
     decisive["keep"] = list(recipe.get("keep", {}).items())
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(_canonical(decisive), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _canonical(value: Any) -> Any:
+    """Numbers as they compare: a recipe says 12.0 where Python said 12, and that is one length."""
+    match value:
+        case Mapping():
+            return {key: _canonical(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_canonical(each) for each in value]
+        case float() if value.is_integer():
+            return int(value)
+    return value
 
 
 def _decisive(value: Any) -> Any:
@@ -72,6 +89,23 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     old, new = dict(_flat(there)), dict(_flat(here))
     keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     return [f"{key}: {old.get(key, 'absent')} there, {new.get(key, 'absent')} here" for key in keys]
+
+
+def _words(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """What makes the rules of a recipe those of another, as one types it.
+
+    >>> _words({"dc": {"column": "dc_offset"}, "a": {"min": -40.0}}, {"a": {"min": -30.0}})
+    'keep.dc= keep.a.min=-30'
+    """
+    gone = [f"keep.{name}=" for name in there if name not in here]
+    old, new = dict(_flat({"keep": dict(there)})), dict(_flat({"keep": dict(here)}))
+    return " ".join(gone + [f"{key}={_typed(value)}" for key, value in new.items() if old.get(key) != value])
+
+
+def _typed(value: Any) -> str:
+    if isinstance(value, list):
+        return shlex.quote(f"[{','.join(map(str, value))}]")
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else shlex.quote(str(value))
 
 
 def _flat(recipe: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -109,8 +143,12 @@ def check_claim(store: Store, recipe: Mapping[str, Any]) -> bool:
     if not isinstance(there, dict) or "fingerprint" not in there:
         raise OutputError(f"output.path={store}: its recipe.yaml is none of audiocur's; expected a new directory")
     if there["fingerprint"] != recipe["fingerprint"]:
-        shown = "; ".join(differences(there, recipe)[:5]) or "the same rules in another order"
-        raise OutputError(f"output.path={store}: it holds another recipe's run ({shown}); expected a new directory")
+        different = differences(there, recipe)
+        shown = "; ".join(different[:5]) or "the same rules in another order"
+        remedy = "a new directory"
+        if different and all(line.startswith("keep.") for line in different):
+            remedy += f", or `audiocur decide {store} {_words(there['keep'], recipe['keep'])}`, which changes its rules"
+        raise OutputError(f"output.path={store}: it holds another recipe's run ({shown}); expected {remedy}")
     return True
 
 

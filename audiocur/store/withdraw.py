@@ -41,17 +41,26 @@ def withdraw(ledger: Ledger, span_ids: Collection[str]) -> Ledger:
 
 
 def _replace(ledger: Ledger, part: Part, going: Collection[str]) -> None:
-    table = _rows(ledger.store, part.name)
+    table = rows_of(ledger.store, part.name)
     away = pc.is_in(table["span_id"], pa.array(sorted(going)))
-    staying = table.filter(pc.invert(away))
-    clips = table.filter(pc.and_(away, pc.is_valid(table["clip_id"])))
-    kept = clips.filter(pc.equal(clips["verdict"], "kept"))["clip_id"]
-    shard = _without(ledger, part.shard, kept) if part.shard and len(kept) else part.shard
-    write_part(ledger.store, ledger.epoch, staying, shard, replaces=[part.name], made=part.made)
+    replace_part(ledger, part, table.filter(pc.invert(away)))
 
 
-def _without(ledger: Ledger, shard: Shard, clip_ids: pa.ChunkedArray) -> Shard | None:
-    """A shard of all clips but some; null if none is left."""
+def replace_part(ledger: Ledger, part: Part, rows: pa.Table) -> None:
+    """Put a part in the place of another: with some of its rows, and of the clips in its shard those that they keep.
+
+    Raises:
+        OutputError: the shard has to be copied, and is damaged.
+    """
+    shard = part.shard
+    if shard is not None:
+        kept = rows.filter(pc.fill_null(pc.equal(rows["verdict"], "kept"), False))["clip_id"]
+        shard = shard if len(kept) == shard.rows else _with_only(ledger, shard, kept)
+    write_part(ledger.store, ledger.epoch, rows, shard, replaces=[part.name], made=part.made)
+
+
+def _with_only(ledger: Ledger, shard: Shard, clip_ids: pa.ChunkedArray) -> Shard | None:
+    """A shard of some of its clips; null if none is left."""
     data = ledger.store.read(shard.name)
     if hashlib.sha256(data).hexdigest() != shard.sha256:  # a copy would have a hash of its own, and hide it
         raise _damaged(ledger.store, shard.name)
@@ -59,15 +68,19 @@ def _without(ledger: Ledger, shard: Shard, clip_ids: pa.ChunkedArray) -> Shard |
     tables = []
     for group in range(file.num_row_groups):
         table = file.read_row_group(group)
-        tables.append(table.filter(pc.invert(pc.is_in(table["clip_id"], clip_ids.combine_chunks()))))
+        tables.append(table.filter(pc.is_in(table["clip_id"], clip_ids.combine_chunks())))
     schema = file.schema_arrow
     if not any(table.num_rows for table in tables):
         return None
     return write_shard(ledger.store, shard.name.rpartition("/")[0], schema, tables)
 
 
-def _rows(store: Store, name: str) -> pa.Table:
-    """All rows of a part, with the checksum of every page."""
+def rows_of(store: Store, name: str) -> pa.Table:
+    """All rows of a part, with the checksum of every page.
+
+    Raises:
+        OutputError: it is damaged.
+    """
     data = store.read(name)
     try:
         return pq.read_table(BytesIO(data), page_checksum_verification=True)

@@ -37,6 +37,7 @@ def words(library, output, *others):
         f"source.path={library}",
         f"output.path={output}",
         "segment.max_s=12",
+        "report=false",
         "keep.bandwidth=",
         "keep.music=",
         *others,

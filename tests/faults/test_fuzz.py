@@ -178,6 +178,7 @@ def curate(library: Path, output: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "audiocur", *words], capture_output=True, text=True, timeout=TIMEOUT_S)
     printed = done.stdout + done.stderr
     assert done.returncode == 0, printed
+    assert (output / "report.html").stat().st_size > 100_000
     assert "Traceback" not in printed
 
 

@@ -62,7 +62,15 @@ _started: list[subprocess.Popen[str]] = []
 
 
 def start(library, output, *words, pipeline=PIPELINE) -> subprocess.Popen[str]:
-    words = [f"source.path={library}", f"output.path={output}", pipeline, "segment.max_s=12", *RULES, *words]
+    words = [
+        f"source.path={library}",
+        f"output.path={output}",
+        pipeline,
+        "segment.max_s=12",
+        "report=false",
+        *RULES,
+        *words,
+    ]
     process = subprocess.Popen(
         [sys.executable, "-m", "audiocur", *words],
         stdout=subprocess.PIPE,

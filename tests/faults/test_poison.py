@@ -77,7 +77,14 @@ def words(library, output, own, how, uri="07.wav"):
     calls = output.parent / "calls"
     return [
         *("--config-dir", str(own), f"source.path={library}", f"output.path={output}", PIPELINE, "segment=window"),
-        *("segment.length_s=5", *RULES, f"poison.uri={uri}", f"poison.calls={calls}", f"poison.how={how}"),
+        *(
+            "segment.length_s=5",
+            "report=false",
+            *RULES,
+            f"poison.uri={uri}",
+            f"poison.calls={calls}",
+            f"poison.how={how}",
+        ),
     ]
 
 

@@ -34,7 +34,7 @@ def rows(tmp_path_factory) -> dict[str, list[dict[str, object]]]:
     folder, output = (tmp_path_factory.mktemp(name) for name in ("odd", "run"))
     for name, (samples, rate_hz) in ODD.items():
         soundfile.write(folder / f"{name}.wav", samples, rate_hz, subtype="FLOAT")
-    words = [f"source.path={folder}", f"output.path={output / 'run'}", "engine=local", "segment=whole"]
+    words = [f"source.path={folder}", f"output.path={output / 'run'}", "engine=local", "segment=whole", "report=false"]
     command = [sys.executable, "-W", "error", "-m", "audiocur", "recipe=music_gen", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
