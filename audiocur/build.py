@@ -18,6 +18,7 @@ from omegaconf import ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from audiocur.errors import ConfigError
+from audiocur.rules import text_of
 
 T = TypeVar("T")
 
@@ -166,6 +167,35 @@ def words_of_list(text: str, key: str) -> list[str]:
     inner = text[1:-1] if text.startswith("[") else text
     items = [double or single or plain.strip() for double, single, plain in _ITEM.findall(inner)]
     return [item for item in items if item]
+
+
+def typed(key: str, value: Any) -> str:
+    """A value as one types it, so that it is read as the same again.
+
+    >>> typed("keep.loudness.min", -30.0), typed("keep.genre.allow", ["Rock, Pop", "Funk"]), typed("keep.dc.max", None)
+    ('keep.loudness.min=-30', 'keep.genre.allow=["Rock, Pop",Funk]', 'keep.dc.max=')
+    """
+    match value:
+        case None:
+            text = "null" if key.endswith(".allow") else ""
+        case set() | frozenset() | list() | tuple():
+            items = sorted(value) if isinstance(value, set | frozenset) else value
+            text = f"[{','.join(_quoted(key, text_of(each)) for each in items)}]"
+        case float():
+            text = f"{value:g}" if float(f"{value:g}") == value else repr(value)
+        case _:
+            text = text_of(value)
+    return f"{key}={text}"
+
+
+def _quoted(key: str, text: str) -> str:
+    """One item of a list, in quotes where it would be taken for another."""
+    if "," not in text and text == text.strip() and text[:1] not in ('"', "'"):
+        return text
+    quote = next((mark for mark in ('"', "'") if mark not in text), None)
+    if quote is None:
+        raise ConfigError(f"{key}={text}: expected no comma beside both kinds of quotes")
+    return f"{quote}{text}{quote}"
 
 
 def _member(hint: Any, value: Any) -> Any:

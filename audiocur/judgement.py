@@ -272,7 +272,7 @@ def _conditions(steps: Sequence[Step]) -> Iterator[tuple[Step, tuple[KeepRule, .
 def least(bound: float, kind: np.dtype[Any]) -> Any:
     """The least number of a type that is not below a bound: what lies below it, lies below the bound.
 
-    >>> least(0.1, np.dtype(np.float32)) > 0.1, least(2.5, np.dtype(np.int64))
+    >>> float(least(0.1, np.dtype(np.float32))) >= 0.1, least(2.5, np.dtype(np.int64))
     (True, 3)
     """
     if kind.kind in "iu":

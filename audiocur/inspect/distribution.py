@@ -40,7 +40,7 @@ def distribution_of(run: Run, column: str, by: str | None) -> Figured:
         ConfigError: its values can be neither counted nor laid on an axis.
     """
     table = run.clip_columns(list(dict.fromkeys((column, by or "verdict", "verdict", "duration_s"))))
-    return _of_table(run, table, column, by, {name: r for name, r in rules_of(run).items() if r.column == column})
+    return _of_table(run, table, column, by, {name: r for name, r in run.rules.items() if r.column == column})
 
 
 def kept_of(run: Run, column: str) -> Figured:
@@ -64,15 +64,6 @@ def _of_table(
     if is_list(values.type) and not pa.types.is_string(values.type.value_type):
         return _of_numbers(run, column, pc.list_value_length(values), seconds, groups, {}, "items in ")
     return _of_values(run, column, values, seconds, groups, rules, most)
-
-
-def rules_of(run: Run) -> Rules:
-    """The keep rules of a run that have a column to judge, from its recipe alone: no op is built for that."""
-    there = set(run.ledger_dataset.schema.names)
-    rules = {
-        name: KeepRule(**{**rule, "null": OnNull(rule["null"])}) for name, rule in run.recipe.get("keep", {}).items()
-    }
-    return {name: rule for name, rule in rules.items() if rule.column in there}
 
 
 def meaning_of(run: Run, column: str) -> str:

@@ -12,8 +12,9 @@ import pyarrow.dataset as pads
 import yaml
 
 from audiocur.errors import ConfigError, OutputError
+from audiocur.inspect.relation import ledger_in
 from audiocur.judgement import Clips, Gates, columns_of, require_measured
-from audiocur.rules import Rules
+from audiocur.rules import KeepRule, OnNull, Rules
 from audiocur.storage import is_url, open_store
 from audiocur.storage.base import Store
 from audiocur.store.ledger import Ledger
@@ -51,6 +52,7 @@ class Run:
             raise OutputError(f"{store}: expected a run of audiocur, with its recipe.yaml") from error
         self.words = tuple(words)
         self._columns: dict[str, pa.ChunkedArray] = {}
+        self._clips: Clips | None = None  # with all that was worked out of their columns
 
     def __repr__(self) -> str:
         funnel = self._funnel
@@ -79,7 +81,7 @@ class Run:
         """The same as `ledger_dataset`, for SQL: ``run.ledger.filter("verdict = 'failed'")``."""
         import duckdb
 
-        return duckdb.connect().from_arrow(self.ledger_dataset)
+        return ledger_in(duckdb.connect(), self)
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
         """What a query finds over ``ledger``: ``run.sql("select rule, count(*) from ledger group by rule")``.
@@ -106,8 +108,11 @@ class Run:
                 raise OutputError(f"{self.store}: its ledger has no column {name}{closest(name, sorted(known))}")
         new = [name for name in dict.fromkeys(names) if name not in self._columns]
         if new:
-            read = self.ledger_dataset.to_table(new, filter=pads.field("clip_id").is_valid())
-            self._columns |= {name: read[name] for name in new}
+            quoted = ['"{}"'.format(name.replace('"', '""')) for name in new]
+            # In one piece: those of many parts would cost more than what is in them.
+            read = self.ledger.filter("clip_id is not null").select(*quoted).to_arrow_table().combine_chunks()
+            types = {field.name: field.type for field in self.ledger_dataset.schema}
+            self._columns |= {name: read[name].cast(types[name]) for name in new}
         return pa.table({name: self._columns[name] for name in names})
 
     # What made it, and what other rules would make of it.
@@ -134,8 +139,17 @@ class Run:
 
     @property
     def rules(self) -> Rules:
-        """Its keep rules that have something to judge."""
-        return self.job.pipeline.active_rules(self.job.source.meta_fields())
+        """Its keep rules that have something to judge, from its recipe alone: no op is built for that."""
+        there = set(self.ledger_dataset.schema.names)
+        said = self.recipe.get("keep", {}).items()
+        rules = {name: KeepRule(**{**rule, "null": OnNull(rule["null"])}) for name, rule in said}
+        return {name: rule for name, rule in rules.items() if rule.column in there}
+
+    @property
+    def meta_fields(self) -> list[pa.Field]:
+        """The source's further columns, as the ledger has them: the source need not be there any more."""
+        found = [field for field in self.ledger_dataset.schema if field.name.startswith("meta_")]
+        return [field.with_name(field.name.removeprefix("meta_")) for field in found]
 
     def judged_by(self, *rules: Rules) -> Clips:
         """All clips, with the columns that some rules judge.
@@ -145,7 +159,13 @@ class Run:
         """
         for some in rules:
             require_measured(some, self.ledger_dataset.schema.names)
-        return Clips(self.gates, self.clip_columns(columns_of(self.gates, *rules)))
+        # With the lengths, which whoever judges clips asks for next; a ledger of many parts is slow to go through.
+        wanted = dict.fromkeys([*columns_of(self.gates, *rules), "duration_s"])
+        del wanted["clip_id"]
+        there = self._clips.table.column_names if self._clips else []
+        if self._clips is None or not wanted.keys() <= set(there):
+            self._clips = Clips(self.gates, self.clip_columns([*dict.fromkeys([*there, *wanted])]))
+        return self._clips
 
     # Views.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from audiocur.inspect.distribution import kept_of, rules_of
+from audiocur.inspect.distribution import kept_of
 from audiocur.inspect.examples import CHOSEN_BY, EXCERPT_S
 from audiocur.inspect.failures import Failure, failures_of
 from audiocur.inspect.funnel import Funnel, funnel
@@ -143,7 +143,7 @@ def page_of(run: Run) -> Page:
     Raises:
         OutputError: nothing has been finished in it.
     """
-    rules, found = rules_of(run), funnel(run.parts)
+    rules, found = run.rules, funnel(run.parts)
     there = set(run.ledger_dataset.schema.names)
     overviews = [column for column in _OVERVIEWS if column in there]
     judged = [rule.column for rule in rules.values()]

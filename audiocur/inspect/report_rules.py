@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 from markupsafe import Markup
 
-from audiocur.inspect.distribution import distribution_of, rules_of, unit_of
+from audiocur.inspect.distribution import distribution_of, unit_of
 from audiocur.inspect.examples import breaking, examples_of
 from audiocur.inspect.figured import Figured
 from audiocur.inspect.frame import shown
@@ -79,7 +79,7 @@ class RuleSection:
 
 def rule_sections(run: Run) -> list[RuleSection]:
     """A section for each rule that has a column to judge."""
-    rules = rules_of(run)
+    rules = run.rules
     each = max(1, min(_EACH, BUDGET_BYTES // 130_000 // (2 * max(1, len(rules)))))
     examples = examples_of(run, dict(list(rules.items())[:_MOST_RULES]), each)
     charts = {name: _chart(run, rule.column) for name, rule in rules.items()}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from audiocur.errors import require
 from audiocur.inspect.frame import Frame
-from audiocur.inspect.whatif import TOGETHER, Amount, amount, rules_of, words_of
+from audiocur.inspect.whatif import TOGETHER, Amount, amount, words_of
 from audiocur.judgement import Clips, Judged, Mask
 from audiocur.rules import KeepRule, Rules
 from audiocur.words import count, hours
@@ -46,7 +46,7 @@ def suggested(run: Run, target_hours: float) -> Frame:
         ConfigError: it is no number of hours above 0.
     """
     require(0 < target_hours < float("inf"), "target_hours", target_hours, "a number of hours above 0")
-    rules = rules_of(run)
+    rules = run.rules
     clips = run.judged_by(rules)
     search = _Search(clips, rules, run.clip_columns(["duration_s"])["duration_s"].to_numpy() / 3600, target_hours)
     rows = [search.alone(bound) for bound in search.bounds]

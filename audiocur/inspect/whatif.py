@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from audiocur.errors import ConfigError
+from audiocur.build import typed
 from audiocur.inspect.figured import Figured
 from audiocur.judgement import Judged, Mask, require_measured
-from audiocur.rules import Rules, text_of
+from audiocur.rules import Rules
 from audiocur.schema import known_at_the_cut
 from audiocur.words import count, hours
 
@@ -120,7 +120,10 @@ def words_of(changes: Mapping[str, Any]) -> list[str]:
     >>> words_of({"loudness.min": -30, "keep.clipping.max": None, "dc": None, "key.allow": ["A minor", "C, D"]})
     ['keep.loudness.min=-30', 'keep.clipping.max=', 'keep.dc=', 'keep.key.allow=[A minor,"C, D"]']
     """
-    return [f"keep.{key.removeprefix('keep.')}={_typed(key, value)}" for key, value in changes.items()]
+    plain = {
+        key: value.tolist() if isinstance(value, np.generic | np.ndarray) else value for key, value in changes.items()
+    }
+    return [typed(f"keep.{key.removeprefix('keep.')}", value) for key, value in plain.items()]
 
 
 def command_of(run: Run, words: Iterable[str]) -> str:
@@ -134,51 +137,17 @@ def amount(which: Mask, length_h: NDArray[np.float64]) -> Amount:
     return Amount(int(which.sum()), float(length_h[which].sum()))
 
 
-def rules_of(run: Run) -> Rules:
-    """The rules of a run that have something to judge, as its ledger has it: its source need not be there any more."""
-    return run.job.pipeline.active_rules(_meta(run))
-
-
 def _rules(run: Run, words: Sequence[str]) -> tuple[Rules, Rules, list[str]]:
     """The rules as they are, as words make them, and the names of those that the words speak of."""
     from audiocur.config import with_rules
 
-    meta, pipeline = _meta(run), run.job.pipeline
+    meta, pipeline = run.meta_fields, run.job.pipeline
     changed = with_rules(pipeline, words)
     named = list(dict.fromkeys(word.partition("=")[0].split(".")[1] for word in words))
     judged = {name: changed.rules[name] for name in named if name in changed.rules}
     require_measured(judged, known_at_the_cut(meta) | {column.name for column in pipeline.columns})
     changed.check(meta)
-    return rules_of(run), changed.active_rules(meta), named
-
-
-def _meta(run: Run) -> list[pa.Field]:
-    fields = run.ledger_dataset.schema
-    return [field.with_name(field.name.removeprefix("meta_")) for field in fields if field.name.startswith("meta_")]
-
-
-def _typed(key: str, value: Any) -> str:
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    if value is None:
-        return "null" if key.endswith(".allow") else ""
-    if isinstance(value, set | frozenset):
-        value = sorted(value)
-    if isinstance(value, list | tuple):
-        return f"[{','.join(_item(key, text_of(each)) for each in value)}]"
-    if isinstance(value, float) and float(f"{value:g}") != value:
-        return repr(value)
-    return f"{value:g}" if isinstance(value, float) else text_of(value)
-
-
-def _item(key: str, text: str) -> str:
-    """One item of a list, in quotes where it would be taken for another."""
-    if "," not in text and text == text.strip() and text[:1] not in ('"', "'"):
-        return text
-    quote = next((mark for mark in ('"', "'") if mark not in text), None)
-    if quote is None:
-        raise ConfigError(f"{key}={text}: expected no comma beside both kinds of quotes")
-    return f"{quote}{text}{quote}"
+    return run.rules, changed.active_rules(meta), named
 
 
 def _with(before: Judged, changed: Judged, named: Iterable[str]) -> Judged:

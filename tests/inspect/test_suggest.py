@@ -9,7 +9,6 @@ import pytest
 from audiocur.engine.local import LocalEngine
 from audiocur.errors import ConfigError
 from audiocur.inspect.opened import open_run
-from audiocur.inspect.whatif import rules_of
 from audiocur.job import Job
 from audiocur.ops.segment.window import Window
 from audiocur.ops.transform.decode import Decode
@@ -59,7 +58,7 @@ def kept_by(opened, changes):
 
 def hours_at_most(opened):
     """What is kept without any bound on numbers."""
-    sides = [(name, side) for name, rule in rules_of(opened).items() for side in ("min", "max") if getattr(rule, side)]
+    sides = [(name, side) for name, rule in opened.rules.items() for side in ("min", "max") if getattr(rule, side)]
     return opened.whatif({f"{name}.{side}": None for name, side in sides}).after.hours
 
 
@@ -82,7 +81,7 @@ def test_every_row_gives_what_it_says_and_at_least_what_was_asked_for(opened, sh
 
 def exact(opened, name, side, target):
     """The tightest bound among the values that occur which keeps as much, by trying each."""
-    rule = rules_of(opened)[name]
+    rule = opened.rules[name]
     values = {value for value in opened.clip_columns([rule.column])[rule.column].to_pylist() if value is not None}
     values = {value for value in values if side == "max" or rule.max is None or value <= rule.max}
     values = {value for value in values if side == "min" or rule.min is None or value >= rule.min}

@@ -18,7 +18,7 @@ from audiocur.decide import decide
 from audiocur.engine.local import LocalEngine
 from audiocur.errors import ConfigError
 from audiocur.inspect.opened import open_run
-from audiocur.inspect.whatif import rules_of, words_of
+from audiocur.inspect.whatif import words_of
 from audiocur.job import Job
 from audiocur.ops.segment.window import Window
 from audiocur.ops.transform.decode import Decode
@@ -86,7 +86,7 @@ def random_changes(opened, seed, columns):
     """Some rules changed, most of them loosened, taken away and added, with bounds at values that occur."""
     rng = np.random.default_rng(seed)
     changes = {}
-    rules = rules_of(opened)
+    rules = opened.rules
     for name in map(str, rng.choice([*rules, "new"], rng.integers(1, 4), replace=False)):
         if name in rules and rng.random() < 0.2:
             changes[name] = None
