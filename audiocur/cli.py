@@ -178,8 +178,7 @@ def _plan(options: argparse.Namespace) -> int:
             options.svg.write_text(plan_svg(made), encoding="utf-8")
         except OSError as error:
             raise UserError(f"--svg {options.svg}: {error.strerror or error}; expected a file to write") from error
-        console.print(str(options.svg), soft_wrap=True, highlight=False)
-        return 0
+        console.print(f"drawn: {options.svg}", soft_wrap=True, highlight=False)
     show_plan(console, made)
     return 0
 

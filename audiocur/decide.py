@@ -10,22 +10,30 @@ from typing import Any
 
 import yaml
 
+from audiocur.build import words_of_list
+from audiocur.checkpoints import require_all
 from audiocur.config import job_of_run
 from audiocur.errors import ConfigError, OutputError, SourceError
 from audiocur.inspect.funnel import Line, funnel
 from audiocur.job import Job
 from audiocur.outcome import leave
 from audiocur.progress import Progress
-from audiocur.resume import can_be_heard, judged_again
+from audiocur.resume import can_be_heard, decided, judged_again
 from audiocur.run import Summary, run
-from audiocur.sources.selection import matches
+from audiocur.sources.selection import is_pattern
 from audiocur.storage.base import Store
-from audiocur.store import decision
+from audiocur.store.decision import Decision, end
 from audiocur.store.lease import taken
 from audiocur.store.ledger import Ledger
 from audiocur.store.log import run_log
 from audiocur.store.recipe import claim, differences, environment
-from audiocur.store.withdrawn import withdraw_sources
+from audiocur.store.staged import FOLDER, staging
+from audiocur.store.withdrawn import Withdrawn, covered
+from audiocur.words import count
+
+#: What may be said besides rules and takedowns: where the recordings are, and what the work is done with.
+_EXCLUDE = "source.exclude="
+_ELSEWHERE = ("source.path=", "source.moved=", "engine=", "engine.", "placement.", "limits.", "report=")
 
 
 @dataclass(frozen=True)
@@ -34,26 +42,33 @@ class Decided:
 
     Attributes:
         before, after: the clips that were kept, and those that are.
-        moves: clips by verdict before and after, of those that were judged again without being heard again.
+        moves: clips whose verdict is another, by what it was and is.
         summary: of the run of the spans that had to be heard again, null if none had.
-        beyond: clips that the new rules may keep, whose recordings are gone or have changed: they stay as they were.
+        heard: spans of it that took the place of what they were.
+        beyond: clips that the new rules may keep, whose recordings are gone, have changed or cannot be read any more:
+            they stay as they were.
         withdrawn: URIs that were withdrawn this time.
+        no_report: why there is no report although there should be.
     """
 
     before: Line
     after: Line
     moves: Counter[tuple[str, str]]
     summary: Summary | None
+    heard: int
     beyond: int
     withdrawn: tuple[str, ...]
+    no_report: str | None
 
 
 def decide(store: Store, words: Sequence[str], progress: Progress, config_dirs: Sequence[Path] = ()) -> Decided:
     """Apply other rules to a run, or withdraw recordings from it.
 
-    Clips that are now rejected leave their shards; spans that hold a clip to be kept are run again whole, for its audio
-    was never stored; what is left is a run as if it had been made with these rules, whose ledger may hold more
-    measures. Killed, it goes on when it is called again, and so does the run itself under its new rules.
+    Spans that hold a clip to be kept are run again whole, for its audio was never stored: beside the run, which stays
+    as it is until they are whole. Then each part of the ledger is replaced in one step: clips that are now rejected
+    leave their shards, and spans that were run again take their place. The outcome is a run as if it had been made with
+    these rules; its ledger may hold more measures. Killed, it goes on when it is called again; killed in its last step,
+    so does the run itself.
 
     Args:
         store: the run directory.
@@ -62,56 +77,73 @@ def decide(store: Store, words: Sequence[str], progress: Progress, config_dirs: 
         config_dirs: as of `audiocur.config.job`.
 
     Raises:
-        UserError: it is no run, another driver is at work there, or a word changes more than rules.
+        UserError: it is no run, is damaged, another driver is at work there, or a word says more than rules.
     """
-    old = _recipe(store)
-    job, exclude = _job(store, old, words, config_dirs)
-    with taken(store, {"environment": environment()}, progress.say) as lease:
-        ledger = lease.ledger
-        before = funnel(ledger).kept
-        gone = _matched(ledger, exclude)
+    old, allowed = _recipe(store), _allowed(words, under_way=Decision.read(store) is not None)
+    job = _job(store, old, [word for word in words if not word.startswith(_EXCLUDE)], config_dirs)
+    typed = next((word.removeprefix(_EXCLUDE) for word in words if word.startswith(_EXCLUDE)), None)
+    with taken(store, {"environment": environment()}, progress.say) as lease, run_log(store) as log:
+        elsewhere = [word for word in words if word.startswith(_ELSEWHERE)]
+        ledger = decided(job_of_run(store, elsewhere, config_dirs), _sound(lease.ledger), progress, staged=True)
+        before, was = funnel(ledger).kept, Withdrawn.read(store)
+        withdrawn = was if typed is None else _withdrawn(job, ledger, was, typed)
         progress.say("judging every clip again")
-        there = can_be_heard(job, ledger, lambda: job.source.list().sources)
-        decision.begin(store, there)  # from here on a kill is mended by whoever comes next
-        withdraw_sources(store, gone)
-        claim(store, job.recipe())
-        rejudged = judged_again(job, ledger, there)
-        rejudged.ledger.sweep()
-        rejudged.ledger.save_index()
-        if not there:
-            with run_log(store) as log:
-                log.info("epoch %s: decided: %s", lease.epoch, job.pipeline.rules)
-                leave(job, rejudged.ledger, funnel(rejudged.ledger), progress, log)
-    # What an earlier decision took out and never came to run is run as well.
-    under_way = decision.Decision.read(store)
-    summary = run(job, progress, only=under_way.sources) if under_way and under_way.sources else None
-    decision.end(store)
+        wanted = can_be_heard(job, ledger, withdrawn, lambda: job.source.list().sources)
+        summary = _heard(job, wanted, progress) if wanted else None
+        lease.check()
+        decision = Decision(job.recipe()["fingerprint"], withdrawn)
+        decision.begin(store)  # from here on a kill is mended by whoever comes next
+        claim(store, {**old, **{key: job.recipe()[key] for key in ("fingerprint", "keep")}})
+        log.info("epoch %s: decided: %s", lease.epoch, " ".join(allowed))
+        done = judged_again(job, ledger, decision)
+        done.ledger.save_index()
+        end(store)
+        after = funnel(done.ledger)
+        no_report = leave(job, done.ledger, after, progress, log)
+    gone = withdrawn.uris.items() - was.uris.items()
     return Decided(
         before=before,
-        after=funnel(Ledger.read(store)).kept,
-        moves=rejudged.moves,
+        after=after.kept,
+        moves=done.moves,
         summary=summary,
-        beyond=rejudged.beyond,
-        withdrawn=tuple(sorted(gone.values())),
+        heard=done.heard,
+        beyond=done.beyond,
+        withdrawn=tuple(sorted(uri for _, uri in gone)),
+        no_report=no_report,
     )
+
+
+def _allowed(words: Sequence[str], *, under_way: bool) -> Sequence[str]:
+    """The words, if each of them does something here; none are needed to go on with what is under way.
+
+    Raises:
+        ConfigError: one does not, or there is none.
+    """
+    for word in words:
+        if not word.startswith(("keep.", _EXCLUDE, *_ELSEWHERE)):
+            raise ConfigError(f"{word}: decide changes rules alone; expected keep.NAME.KEY= or source.exclude=PATTERN")
+        if word in (_EXCLUDE, f"{_EXCLUDE}[]"):
+            raise ConfigError(f"{word}: expected a pattern, or the name of a recording, to withdraw for good")
+    if not under_way and all(word.startswith(_ELSEWHERE) for word in words):
+        raise ConfigError("expected what to decide: keep.NAME.KEY=value, or source.exclude=PATTERN")
+    return words
 
 
 def _recipe(store: Store) -> dict[str, Any]:
     try:
-        return dict(yaml.safe_load(store.read("recipe.yaml")))
+        recipe = yaml.safe_load(store.read("recipe.yaml"))
     except OSError as error:
         raise OutputError(f"{store}: expected a run of audiocur, with its recipe.yaml") from error
+    except yaml.YAMLError as error:
+        raise OutputError(f"{store}: its recipe.yaml is damaged") from error
+    if not isinstance(recipe, dict) or "fingerprint" not in recipe:
+        raise OutputError(f"{store}: its recipe.yaml is none of audiocur's")
+    return recipe
 
 
-def _job(
-    store: Store, old: Mapping[str, Any], words: Sequence[str], config_dirs: Sequence[Path]
-) -> tuple[Job, Sequence[str]]:
-    """The job of the run under other rules, and the patterns of what is to be withdrawn.
-
-    What was left out before stays left out as well.
-    """
+def _job(store: Store, old: Mapping[str, Any], words: Sequence[str], config_dirs: Sequence[Path]) -> Job:
+    """The checked job of the run under other rules."""
     job = job_of_run(store, words, config_dirs)
-    typed = job.source.exclude if any(word.startswith("source.exclude=") for word in words) else []
     others = [line for line in differences(old, job.recipe()) if not line.startswith("keep.")]
     if others:
         raise ConfigError(f"decide changes keep rules alone, and {others[0]}: expected a new run for that")
@@ -119,21 +151,47 @@ def _job(
         if name not in old["keep"]:
             column = job.pipeline.rules[name].column
             raise ConfigError(f"keep.{name}.column={column}: was not measured in this run; expected one of its columns")
-    exclude = list(dict.fromkeys([*old["source"].get("exclude", []), *job.source.exclude]))
-    return replace(job, source=replace(job.source, exclude=exclude), redo=None), typed
+    job.stages()
+    require_all(job.pipeline)
+    return replace(job, redo=None)
 
 
-def _matched(ledger: Ledger, patterns: Sequence[str]) -> dict[str, str]:
-    """The recordings of the ledger that some patterns match: their URIs by source_id.
+def _sound(ledger: Ledger) -> Ledger:
+    """The ledger, if no part of it is damaged: what stood there would be lost."""
+    if ledger.damaged:
+        some = f"{count(len(ledger.damaged), 'ledger part')} damaged, as {ledger.damaged[0]}"
+        raise OutputError(f"{ledger.store}: {some}: expected `audiocur verify {ledger.store} --repair` first")
+    if ledger.parts and "gate" not in ledger.table_schema().names:
+        raise OutputError(f"{ledger.store}: made by an earlier audiocur, whose ledger cannot be judged again")
+    return ledger
+
+
+def _withdrawn(job: Job, ledger: Ledger, before: Withdrawn, typed: str) -> Withdrawn:
+    """All that is withdrawn when what is typed is as well: the name of a recording, commas and all, or patterns.
 
     Raises:
-        SourceError: a pattern matches none.
+        SourceError: one matches no recording, in the ledger or in the source.
     """
-    if not patterns:
-        return {}
     rows = ledger.table(["source_id", "uri"])
     uris = dict(zip(rows["source_id"].to_pylist(), rows["uri"].to_pylist(), strict=True))
+    patterns = (typed,) if typed in uris.values() else tuple(words_of_list(typed, "source.exclude"))
     for pattern in patterns:
-        if not any(matches(uri, [pattern]) for uri in uris.values()):
+        if not is_pattern(pattern):
+            raise SourceError(f"source.exclude={pattern}: expected the name of a recording, or a glob pattern")
+        in_ledger = any(covered(uri, (pattern,)) for uri in uris.values())
+        if not in_ledger and not any(covered(source.uri, (pattern,)) for source in job.source.list().sources):
             raise SourceError(f"source.exclude={pattern}: matches no recording of this run")
-    return {key: uri for key, uri in uris.items() if matches(uri, patterns)}
+    matched = {key: uri for key, uri in uris.items() if covered(uri, patterns)}
+    return Withdrawn(tuple(dict.fromkeys((*before.patterns, *patterns))), {**before.uris, **matched})
+
+
+def _heard(job: Job, wanted: Mapping[str, set[int]], progress: Progress) -> Summary:
+    """Run spans again, beside the run; what an earlier attempt at the same decision has done there stands."""
+    beside = staging(job.output)
+    try:
+        there = yaml.safe_load(beside.read("recipe.yaml"))
+    except FileNotFoundError:
+        there = None
+    if there is not None and there["fingerprint"] != job.recipe()["fingerprint"]:
+        job.output.discard(FOLDER)
+    return run(replace(job, output=beside, report=False), progress, spans=wanted)

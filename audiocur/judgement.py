@@ -40,6 +40,7 @@ class Gates:
         places: of each op, by name, and of `AT_THE_END`.
         gates: places of the gates, in order.
         writers: for each column that an op writes, its place.
+        stores: an op stores audio, so that a clip which is not kept has to be heard again to be.
         when: for each of those columns, the bounds on the clips that its op is for: its own, and those of the ops that
             make what it takes.
     """
@@ -48,6 +49,7 @@ class Gates:
     gates: tuple[int, ...]
     writers: Mapping[str, int]
     when: Mapping[str, tuple[KeepRule, ...]]
+    stores: bool = True
 
     @classmethod
     def of(cls, pipeline: Pipeline) -> Gates:
@@ -64,6 +66,7 @@ class Gates:
             places={step.name: i for i, step in enumerate(steps)} | {AT_THE_END: len(steps)},
             gates=(*gates, len(steps)),
             writers={column.name: i for i, step in enumerate(steps) for column in step.op.writes},
+            stores=pipeline.encoder is not None,
             when={column.name: when for step, when in _conditions(steps) for column in step.op.writes},
         )
 
@@ -132,6 +135,11 @@ class Clips:
             self._values[column] = np.asarray(pc.fill_null(values, 0)), np.asarray(pc.is_null(values))
         return self._values[column]
 
+    def null(self, column: str) -> Mask:
+        """Where a column is null."""
+        found: Mask = np.asarray(pc.is_null(self.table[column]))
+        return found
+
     def breaking(self, rule: KeepRule) -> tuple[Mask, Mask]:
         """Which clips break a rule, as far as their columns are known, and where they are not.
 
@@ -161,7 +169,7 @@ class Clips:
             if rule.max is not None:
                 outside |= values > -least(-rule.max, values.dtype)
         else:
-            null = np.asarray(pc.is_null(self.table[rule.column]))
+            null = self.null(rule.column)
             outside = np.zeros(len(null), bool)
         if rule.allow is not None:
             outside |= ~_allowed(self.table[rule.column], frozenset(rule.allow))
@@ -188,23 +196,23 @@ class Judged:
     clips: Clips
     rules: Mapping[str, tuple[KeepRule, Mask, Mask]]
 
-    def _first(self, which: int) -> Places:
+    def _first(self, which: Callable[[KeepRule, Mask, Mask], Mask]) -> Places:
+        """The first gate of a rule that something is so of, beyond `end` if there is none."""
         first = np.full(len(self.clips.kept), self.clips.gates.end + 1, np.int16)
-        for found in self.rules.values():
-            rule: KeepRule = found[0]
+        for rule, broken, unknown in self.rules.values():
             gate = self.clips.gates.gate_of(rule.column)
-            np.copyto(first, np.minimum(first, gate), where=np.asarray(found[which]))
+            np.copyto(first, np.minimum(first, gate), where=which(rule, broken, unknown))
         return first
 
     @cached_property
     def broken_at(self) -> Places:
         """The first gate at which each breaks a rule, beyond `end` if it breaks none."""
-        return self._first(1)
+        return self._first(lambda rule, broken, unknown: broken)
 
     @cached_property
     def unknown_at(self) -> Places:
         """The first gate at which it is unknown whether a rule is broken, beyond `end` if all is known."""
-        return self._first(2)
+        return self._first(lambda rule, broken, unknown: unknown)
 
     @cached_property
     def rejected(self) -> Mask:
@@ -228,9 +236,20 @@ class Judged:
 
     @property
     def settled(self) -> Mask:
-        """Clips whose verdict, gate and broken rules are all known without running an op."""
-        rejected = self.clips.withdrawn | (self.rejected & (self.broken_at < self.unknown_at))
-        return rejected | self.failed | (self.kept & self.clips.kept)
+        """Clips whose verdict, gate and broken rules are all known without running an op.
+
+        That a column must be null, because its op is not for the clip, is not enough: an op before it might fail.
+        """
+        clips, end = self.clips, self.clips.gates.end
+
+        def inferred(rule: KeepRule, broken: Mask, _: Mask) -> Mask:
+            return broken & clips.null(rule.column) & (clips.reached < clips.gates.gate_of(rule.column))
+
+        broken_at = self._first(lambda rule, broken, unknown: broken & ~inferred(rule, broken, unknown))
+        guessed_at = np.minimum(self.unknown_at, self._first(inferred))
+        rejected = clips.withdrawn | (self.rejected & (broken_at < guessed_at))
+        here = clips.kept if clips.gates.stores else clips.reached == end
+        return rejected | self.failed | (self.kept & here)
 
 
 def columns_of(gates: Gates, *rules: Rules) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from logging import Logger
 
@@ -45,6 +45,7 @@ class Passes:
         attempts: what is known of spans that were lost, by this driver and those before.
         watch: raises what must end the run, if anything; called about once a second.
         changed: recordings left out because they have changed.
+        wanted: by source_id, the only spans to do; null for all.
         spans, seconds: worked through so far, and their audio.
         unexpected, examples: bugs of ops, by op, and one error of each.
         usage: what each model was given and did.
@@ -60,6 +61,7 @@ class Passes:
     log: Logger
     watch: Callable[[], None]
     changed: int = 0
+    wanted: Mapping[str, Collection[int]] | None = None
     spans: int = 0
     seconds: float = 0.0
     unexpected: Counter[str] = field(default_factory=Counter)
@@ -113,7 +115,9 @@ class Passes:
 
     def _missing(self, sources: Iterable[Source]) -> Iterator[Span]:
         for source in sources:
-            yield from spans_of(source, self.known[source.source_id].missing(), self.job.split)
+            known = self.known[source.source_id]
+            missing = known.missing() if self.wanted is None else {*self.wanted[source.source_id]} - known.settled
+            yield from spans_of(source, sorted(missing), self.job.split)
 
     def _run(self, spans: Sequence[Span]) -> None:
         engine = self.job.engine

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from audiocur.errors import OutputError
+from audiocur.errors import ConfigError, OutputError
+from audiocur.inspect.funnel import funnel
 from audiocur.job import Job
 from audiocur.judgement import Gates
+from audiocur.outcome import REPORT
 from audiocur.planning import Progressed
 from audiocur.progress import Progress
 from audiocur.records import Source
 from audiocur.redo import spans_to_redo, with_other_content
 from audiocur.rules import Rules
-from audiocur.store import rejudge
+from audiocur.store import decision
 from audiocur.store.attempts import Attempts
 from audiocur.store.decision import Decision
 from audiocur.store.ledger import Ledger
 from audiocur.store.parts import SpanOutcome
-from audiocur.store.rejudge import Rejudged
+from audiocur.store.rejudge import Rejudged, rejudge, to_be_heard
+from audiocur.store.staged import Staged
 from audiocur.store.withdraw import withdraw
-from audiocur.store.withdrawn import withdrawn_sources
+from audiocur.store.withdrawn import Withdrawn
+from audiocur.words import count
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,7 @@ def begun(job: Job, ledger: Ledger, sources: Sequence[Source], progress: Progres
         OutputError: the sources are another library.
     """
     ledger.sweep()
-    decision = Decision.read(job.output)
-    if decision and not decision.judged:
-        progress.say("going through a decision again that was cut short")
-        ledger = judged_again(job, ledger, can_be_heard(job, ledger, lambda: sources)).ledger
-        ledger.sweep()
+    ledger = decided(job, ledger, progress)
     ledger.save_index()
     attempts = Attempts.read(job.output)
     known, changed = known_sources(job, ledger, sources)
@@ -72,36 +72,59 @@ def begun(job: Job, ledger: Ledger, sources: Sequence[Source], progress: Progres
     return Start(ledger, known, changed & still_changed, redone, attempts)
 
 
-def can_be_heard(job: Job, ledger: Ledger, sources: Callable[[], Sequence[Source]]) -> set[str]:
-    """Ids of the recordings that a rule of the job wants to be run again, and that can be.
+def decided(job: Job, ledger: Ledger, progress: Progress, *, staged: bool = False) -> Ledger:
+    """The ledger after a decision that was cut short has been ended, or taken back where it had changed nothing.
+
+    Args:
+        job: what the run says it is of.
+        ledger: what is settled.
+        progress: told what happens.
+        staged: whether what was run again for a decision that has not begun is left for the next.
+    """
+    under_way = Decision.read(job.output)
+    if under_way and under_way.fingerprint == job.recipe()["fingerprint"]:
+        progress.say("going on with a decision that was cut short")
+        ledger = judged_again(job, ledger, under_way).ledger
+    if under_way or not staged:
+        decision.end(job.output)
+    return ledger
+
+
+def judged_again(job: Job, ledger: Ledger, under_way: Decision) -> Rejudged:
+    """Every row of the ledger under the job's rules, with the spans that were run again for them. Needs the lease."""
+    under_way.withdrawn.write(job.output)
+    job.output.remove([REPORT])  # which may play what is withdrawn
+    done = rejudge(ledger, Gates.of(job.pipeline), _rules(job), under_way.withdrawn, Staged(job.output))
+    done.ledger.sweep()
+    return done
+
+
+def can_be_heard(
+    job: Job, ledger: Ledger, withdrawn: Withdrawn, sources: Callable[[], Sequence[Source]]
+) -> dict[str, set[int]]:
+    """The spans that a rule of the job wants to be run again, and that can be: their indices by source_id.
 
     Args:
         job: whose rules count.
         ledger: what is settled.
+        withdrawn: whose spans nobody wants.
         sources: lists the recordings that there are; called only if one must be heard again.
 
     Raises:
+        ConfigError: nothing at all would be kept: a bound or a value that is mistyped.
         SourceError: one must be, and they cannot be listed.
     """
-    wanted = rejudge.to_be_heard(ledger, Gates.of(job.pipeline), _rules(job))
+    wanted, kept = to_be_heard(ledger, Gates.of(job.pipeline), _rules(job))
+    if not wanted and not kept and (before := funnel(ledger).kept.count):
+        raise ConfigError(f"these rules would keep none of {count(before, 'clip')} that are kept now")
     if not wanted:
-        return set()
+        return {}
     listed = {source.source_id: source for source in sources() if source.problem is None}
+    listed = {key: source for key, source in listed.items() if not withdrawn.covers(key, source.uri)}
     _, changed = known_sources(job, ledger, list(listed.values()))
-    there = wanted & listed.keys()
-    return there - set(with_other_content(ledger, [listed[key] for key in sorted(changed & there)]))
-
-
-def judged_again(job: Job, ledger: Ledger, there: Collection[str]) -> Rejudged:
-    """Every row of the ledger under the job's rules, and out of it what must be heard again. Needs the lease.
-
-    Args:
-        job: whose rules count.
-        ledger: what is settled.
-        there: recordings that can be, see `can_be_heard`.
-    """
-    withdrawn = withdrawn_sources(job.output).keys()
-    return rejudge.rejudge(ledger, Gates.of(job.pipeline), _rules(job), there, withdrawn)
+    there = wanted.keys() & listed.keys()
+    there -= set(with_other_content(ledger, [listed[key] for key in sorted(changed & there)]))
+    return {source_id: wanted[source_id] for source_id in there}
 
 
 def _rules(job: Job) -> Rules:

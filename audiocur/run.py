@@ -24,13 +24,12 @@ from audiocur.resume import begun
 from audiocur.schema import clips_schema, ledger_schema
 from audiocur.sources.base import Listing
 from audiocur.storage.base import Store
-from audiocur.store import decision
 from audiocur.store.commit import Committer
 from audiocur.store.lease import Lease, taken
 from audiocur.store.ledger import Ledger
 from audiocur.store.log import run_log
-from audiocur.store.recipe import check_claim, claim, environment
-from audiocur.store.withdrawn import withdrawn_sources
+from audiocur.store.recipe import check_claim, claim, environment, rule_order
+from audiocur.store.withdrawn import Withdrawn
 from audiocur.usage import Usage
 
 
@@ -74,13 +73,20 @@ class Summary:
     no_report: str | None = None
 
 
-def run(job: Job, progress: Progress | None = None, *, only: Collection[str] | None = None) -> Summary:
+def run(
+    job: Job,
+    progress: Progress | None = None,
+    *,
+    only: Collection[str] | None = None,
+    spans: Mapping[str, Collection[int]] | None = None,
+) -> Summary:
     """Run a job to its end, or go on where an earlier run stopped.
 
     Args:
         job: what to do.
         progress: told what happens.
         only: ids of the recordings to work on; null for all.
+        spans: of the recordings to work on, by id, the indices of these spans alone; null for all.
 
     Raises:
         UserError: before any work, for whatever the user can mend; after it, if no recording could be used.
@@ -90,6 +96,7 @@ def run(job: Job, progress: Progress | None = None, *, only: Collection[str] | N
     progress = progress or SilentProgress()
     stages = job.stages()
     require_all(job.pipeline)
+    job = _in_its_order(job)
     recipe = job.recipe()
     check_claim(job.output, recipe)  # another recipe's run is not even touched
     progress.say("listing recordings")
@@ -99,13 +106,22 @@ def run(job: Job, progress: Progress | None = None, *, only: Collection[str] | N
             resumed = check_claim(job.output, recipe)
             claim(job.output, recipe)
             try:
-                return _run(job, stages, listed, lease, progress, only=only, resumed=resumed, began=began)
+                return _run(job, stages, listed, lease, progress, only=only, spans=spans, resumed=resumed, began=began)
             except UserError:
                 if not resumed and not any(name.startswith("ledger/part-") for name in job.output.files("ledger")):
                     job.output.remove(["recipe.yaml"])  # nothing was done: the directory is free for another try
                 raise
     except OSError as error:
         raise RunError(f"output.path={job.output}: {error.strerror or error}") from error
+
+
+def _in_its_order(job: Job) -> Job:
+    """The job with its rules in the order of the run that it goes on with, which a decision may have changed."""
+    order = rule_order(job.output)
+    rules = job.pipeline.rules
+    if order is None or set(order) != rules.keys():
+        return job
+    return replace(job, pipeline=replace(job.pipeline, rules={name: rules[name] for name in order}))
 
 
 def _run(
@@ -116,17 +132,14 @@ def _run(
     progress: Progress,
     *,
     only: Collection[str] | None,
+    spans: Mapping[str, Collection[int]] | None,
     resumed: bool,
     began: float,
 ) -> Summary:
     recipe = job.recipe()
     with run_log(job.output) as log:
         log.info("begins: audiocur %s, recipe %s, %s listed", __version__, recipe["fingerprint"], len(listed.sources))
-        withdrawn = withdrawn_sources(job.output)
-        sources = [source for source in listed.sources if source.source_id not in withdrawn]
-        work = _work(job, stages, sources, lease, progress, log, only)
-        if only is None:
-            decision.end(job.output)  # whatever was missing is done, and so is what a decision had left
+        work = _work(job, stages, listed.sources, lease, progress, log, only, spans)
         ledger = Ledger.read(job.output, lease.ledger)
         ledger.sweep()  # what workers left that died, or outlived an earlier driver
         ledger.save_index()
@@ -138,7 +151,7 @@ def _run(
             log.info("%s: %s, %.1f s", line.what, line.number, line.seconds)
         for op, example in summary.examples.items():
             log.info("unexpected, %s times: %s: %s", summary.unexpected[op], op, example)
-        if not summary.funnel.usable:
+        if not summary.funnel.usable and spans is None:
             reasons = ", ".join(f"{line.count} {line.what}" for line in summary.funnel.unreadable)
             raise SourceError(
                 f"{job.source.place}: none of the {summary.sources} recordings can be used: {reasons}; "
@@ -155,13 +168,18 @@ def _work(
     progress: Progress,
     log: Logger,
     only: Collection[str] | None,
+    spans: Mapping[str, Collection[int]] | None,
 ) -> Passes:
     """Whatever is missing, done."""
+    withdrawn = Withdrawn.read(job.output)
+    sources = [source for source in sources if not withdrawn.covers(source.source_id, source.uri)]
     start = begun(job, lease.ledger, sources, progress)
     wanted = [source for source in sources if source.source_id not in start.changed]
     if only is not None:
         wanted = [source for source in wanted if source.source_id in only]
-    todo = _todo(job, wanted, start.known, progress)
+    if spans is not None:
+        wanted = [source for source in sources if source.source_id in spans]
+    todo = _todo(job, wanted, start.known, progress, spans)
     log.info(
         "epoch %s: %s to do, %s changed since, %s spans to do again",
         lease.epoch,
@@ -183,6 +201,7 @@ def _work(
         log,
         lease.check,
         len(start.changed),
+        spans,
     )
     if todo:
         check_disk(job, todo)
@@ -214,9 +233,19 @@ def _summary(job: Job, listed: Listing, work: Passes, ledger: Ledger, *, resumed
     )
 
 
-def _todo(job: Job, sources: Sequence[Source], known: dict[str, Progressed], progress: Progress) -> list[Source]:
+def _todo(
+    job: Job,
+    sources: Sequence[Source],
+    known: dict[str, Progressed],
+    progress: Progress,
+    spans: Mapping[str, Collection[int]] | None,
+) -> list[Source]:
     """Sources with spans to do, with their tags."""
-    pending = [source for source in sources if known.setdefault(source.source_id, Progressed()).missing()]
+    pending = []
+    for source in sources:
+        so_far = known.setdefault(source.source_id, Progressed())
+        if so_far.missing() if spans is None else set(spans[source.source_id]) - so_far.settled:
+            pending.append(source)
     tagged = []
     for number, source in enumerate(job.source.read_all_tags(pending)):
         if number % 1000 == 999:

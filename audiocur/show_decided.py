@@ -21,9 +21,11 @@ def show_decided(console: Console, decided: Decided) -> None:
         console.print(Text(f"Withdrawn: {count(len(decided.withdrawn), 'recording')}: {shown}"), soft_wrap=True)
     if decided.summary:
         run_again = f"{count(decided.summary.spans, 'span')}, {hours(decided.summary.seconds)}"
-        console.print(f"Run again, for clips whose audio was not stored: {run_again}.", highlight=False)
+        console.print(f"Run again, for what had not been stored or measured: {run_again}.", highlight=False)
     else:
         console.print("Nothing had to be run again.")
     if decided.beyond:
-        text = f"{count(decided.beyond, 'clip')} could not be heard again: recordings that are gone or have changed"
-        console.print(Text(text, style="yellow"))
+        text = "could not be heard again, and stay as they were: recordings that are gone, changed or damaged"
+        console.print(Text(f"{count(decided.beyond, 'clip')} {text}", style="yellow"))
+    if decided.no_report:
+        console.print(Text(decided.no_report, style="yellow"))

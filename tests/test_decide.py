@@ -172,7 +172,7 @@ CHANGES = {
         "silence": RULES["silence"],
     },
     "none": {},
-    "all at once": {name: KeepRule(column="duration_s", min=1000) for name in RULES},
+    "all at once": {name: KeepRule(column="start_s", max=2) for name in RULES},
 }
 
 
@@ -275,6 +275,8 @@ def test_withdrawn_recordings_leave_the_shards_and_never_come_back(copy, library
     decided(copy, "keep.loudness=", "keep.silence=", "keep.peak=")
     assert not any(row["uri"].startswith("album/") for row in stored(copy).values())
     assert not verify(open_store(copy)).findings
+    with pytest.raises(ConfigError, match="would keep none of"):
+        decided(copy, "keep.word.column=word", "keep.word.allow=[hihg]")
     with pytest.raises(SourceError, match=r"source\.exclude=nothing\.wav: matches no recording of this run"):
         decided(copy, "source.exclude=nothing.wav")
 
@@ -307,7 +309,7 @@ def test_what_is_missing_stays_missing_where_nothing_asks_for_it(library, tmp_pa
 
 def test_only_rules_can_be_changed(copy, library, capsys):
     for words, message in (
-        (["loudness.oversampling=8"], "decide changes keep rules alone"),
+        (["loudness.oversampling=8"], "decide changes rules alone"),
         (["keep.lowdness.min=-3"], "no such rule"),
         (["keep.peak.column=nothing_at_all"], "no op writes it"),
         (["keep.tempo.column=tempo_bpm", "keep.tempo.min=3"], "was not measured"),

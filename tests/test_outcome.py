@@ -36,9 +36,9 @@ def test_a_run_ends_with_a_report_that_is_drawn_anew_when_it_changes(words, tmp_
     first = (output / "report.html").read_bytes()
     assert main(words) == 0
     assert (output / "report.html").read_bytes() == first  # nothing was missing
-    assert main(["decide", str(output), "keep.loudness.min=-60", "keep.loudness.max=-50"]) == 0
-    assert b"9 clips (36.0 s) above max" in (output / "report.html").read_bytes()
-    assert "0 clips" in (output / "README.md").read_text()
+    assert main(["decide", str(output), "keep.late.column=start_s", "keep.late.max=5"]) == 0
+    assert b"3 clips (12.0 s) above max" in (output / "report.html").read_bytes()
+    assert "6 clips" in (output / "README.md").read_text()
     (output / "report.html").unlink()
     assert main(["report", str(output)]) == 0
     assert (output / "report.html").stat().st_size > 10_000

@@ -184,8 +184,10 @@ def test_a_run_that_has_ended_is_shown_as_it_is(tmp_path, state, text):
 def test_after_a_decision_it_says_what_the_ledger_says_now(library, tmp_path):
     run(job(["recipe=debug", "source=folder", f"source.path={library}", f"output.path={tmp_path / 'run'}"]))
     assert "4 kept, 0 rejected, 0 failed" in watched(tmp_path / "run")
-    decide(open_store(tmp_path / "run"), ["keep.loudness.min=-1"], SilentProgress())
-    assert "0 kept, 4 rejected (4 by loudness), 0 failed" in watched(tmp_path / "run")
+    done = decide(open_store(tmp_path / "run"), ["keep.late.column=start_s", "keep.late.max=0"], SilentProgress())
+    kept = done.after.count
+    assert 0 < kept < 4
+    assert f"{kept} kept, {4 - kept} rejected ({4 - kept} by late), 0 failed" in watched(tmp_path / "run")
 
 
 def test_a_driver_on_another_machine_is_known_by_its_heartbeat(tmp_path, monkeypatch):

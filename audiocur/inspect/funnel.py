@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from audiocur.records import WITHDRAWN
 from audiocur.store.ledger import Ledger
 from audiocur.store.parts import SpanOutcome, Tally
 from audiocur.words import count
@@ -97,5 +98,8 @@ def _unreadable(spans: Iterable[SpanOutcome]) -> dict[str | None, Tally]:
 
 
 def _lines(what: str, unit: str, tallies: Mapping[str | None, Tally]) -> tuple[Line, ...]:
-    lines = [Line(what.format(why), tally.count, unit, tally.duration_s) for why, tally in tallies.items()]
+    lines = [
+        Line(what.format(why) if why != WITHDRAWN else WITHDRAWN, tally.count, unit, tally.duration_s)
+        for why, tally in tallies.items()
+    ]
     return tuple(sorted(lines, key=lambda line: (-line.count, line.what)))

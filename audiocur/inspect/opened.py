@@ -15,9 +15,12 @@ from audiocur.errors import ConfigError, OutputError
 from audiocur.inspect.relation import ledger_in
 from audiocur.judgement import Clips, Gates, columns_of, require_measured
 from audiocur.rules import KeepRule, OnNull, Rules
+from audiocur.status import State, Status
 from audiocur.storage import is_url, open_store
 from audiocur.storage.base import Store
+from audiocur.store.decision import Decision
 from audiocur.store.ledger import Ledger
+from audiocur.words import count, hours
 
 if TYPE_CHECKING:
     import duckdb
@@ -43,7 +46,10 @@ class Run:
         """Open a run; see `open_run`."""
         self.store = store
         self.config_dirs = tuple(config_dirs)
-        self.parts = Ledger.read(store)
+        try:
+            self.parts = Ledger.read(store)
+        except OSError as error:
+            raise OutputError(f"{store}: cannot be read ({error.strerror or error})") from error
         if not self.parts.epoch:
             raise OutputError(f"{store}: expected a run of audiocur with a ledger")
         try:
@@ -56,8 +62,24 @@ class Run:
 
     def __repr__(self) -> str:
         funnel = self._funnel
-        kept, hours_in = funnel.kept, funnel.seconds_in / 3600
-        return f"{self.store}: {hours_in:,.2f} h in, {kept.seconds / 3600:,.2f} h kept in {kept.count:,} clips"
+        kept = funnel.kept
+        told = f"{self.store}: {hours(funnel.seconds_in)} in, {hours(kept.seconds)} kept in {count(kept.count, 'clip')}"
+        return "\n".join([told, *self.notices])
+
+    @property
+    def notices(self) -> list[str]:
+        """What keeps the run from being whole, if anything does."""
+        found = []
+        status = Status.read(self.store)
+        if status and status.state is not State.done:
+            done = f"{status.sources_done:,} of {count(status.sources, 'recording')}"
+            found.append(f"Not finished: {done} done, as of {status.updated}; its last state is {status.state.value}.")
+        if self.parts.damaged:
+            lost = count(len(self.parts.damaged), "ledger part")
+            found.append(f"Left out: {lost} that cannot be read, or without a shard: audiocur verify {self.store}")
+        if Decision.read(self.store):
+            found.append(f"A decision was cut short: audiocur decide {self.store} goes on with it.")
+        return found
 
     # What lies there, for readers of Parquet.
 
@@ -214,8 +236,11 @@ class Run:
 
         return compared(self, other if isinstance(other, Run) else open_run(other, self.config_dirs))
 
-    def whatif(self, changes: Mapping[str, Any]) -> WhatIf:
-        """What other rules would keep, without running anything: ``run.whatif({"loudness.min": -30})``."""
+    def whatif(self, changes: Mapping[str, Any] | str) -> WhatIf:
+        """What other rules would keep, without running anything: ``run.whatif({"loudness.min": -30})``.
+
+        Or as the command line takes it: ``run.whatif("keep.loudness.min=-30 keep.dc=")``.
+        """
         from audiocur.inspect.whatif import whatif_of
 
         return whatif_of(self, changes)

@@ -100,6 +100,7 @@ class Page:
         failures: by kind.
         status: how the run went, null if it did not say; `stages` of that.
         keep: every rule in words.
+        notices: what keeps the run from being whole.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Page:
     status: Status | None
     stages: Sequence[StageTable]
     keep: Sequence[tuple[str, str]]
+    notices: Sequence[str]
     excerpt_s: str = f"{EXCERPT_S:g}"
 
     @property
@@ -165,6 +167,7 @@ def page_of(run: Run) -> Page:
         status=status,
         stages=_stages(status) if status else [],
         keep=[(name, rule.bounds) for name, rule in rules.items()],
+        notices=run.notices,
     )
 
 

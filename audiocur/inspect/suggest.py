@@ -45,7 +45,8 @@ def suggested(run: Run, target_hours: float) -> Frame:
     Raises:
         ConfigError: it is no number of hours above 0.
     """
-    require(0 < target_hours < float("inf"), "target_hours", target_hours, "a number of hours above 0")
+    is_number = isinstance(target_hours, int | float)
+    require(is_number and 0 < target_hours < float("inf"), "target_hours", target_hours, "a number of hours above 0")
     rules = run.rules
     clips = run.judged_by(rules)
     search = _Search(clips, rules, run.clip_columns(["duration_s"])["duration_s"].to_numpy() / 3600, target_hours)

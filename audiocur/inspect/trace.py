@@ -71,6 +71,8 @@ def trace(store: Store, clip_id: str) -> Trace:
 
 def _trace(store: Store, clip_id: str) -> Trace:
     ledger = Ledger.read(store)
+    if not ledger.epoch:
+        raise OutputError(f"{store}: expected a run of audiocur with a ledger")
     found = list(_rows_of(ledger, clip_id))
     if not found:
         hint = f", as far as its ledger holds: audiocur verify {store} tells what does not" if ledger.void else ""

@@ -17,6 +17,7 @@ import soundfile
 from audiocur.encoding import decode_bytes
 from audiocur.errors import OutputError
 from audiocur.storage.base import Store
+from audiocur.store import decision
 from audiocur.store.lease import is_live
 from audiocur.store.ledger import Ledger, part_in, unfinished
 from audiocur.store.parts import Part, Shard, outcomes, tallies
@@ -98,11 +99,14 @@ def verify(store: Store, advance: Callable[[int, int], None] = lambda done, tota
 def _void(ledger: Ledger, live: bool) -> Iterator[Finding]:
     """Files that do not count; beside a driver at work, some only do not count yet."""
     for name, why in ledger.void.items():
-        lost = "shard" in why or "cannot be read" in why
+        lost = name in ledger.damaged
         if lost or not live:
             yield Finding(name, why, name if lost else None)
     if live:
         return
+    if decision.MARKER in ledger.store.files():
+        again = f"a decision was cut short; `audiocur decide {ledger.store}` goes on with it"
+        yield Finding(decision.MARKER, again)
     told = {part.shard.name for part in ledger.known.values() if part.shard} | ledger.void.keys()
     for name in ledger.left_over():
         if name not in told:

@@ -87,18 +87,18 @@ class WhatIf(Figured):
         return [*super().remarks, *told, f"To apply: {self.command}"]
 
 
-def whatif_of(run: Run, changes: Mapping[str, Any]) -> WhatIf:
+def whatif_of(run: Run, changes: Mapping[str, Any] | str) -> WhatIf:
     """What changed rules would keep.
 
     Args:
         run: whose clips are judged.
         changes: by parameter of a rule as on the command line, with its `keep.` or without: ``{"loudness.min": -30}``.
-            None takes a bound away, or a rule that is named alone: ``{"clipping": None}``.
+            None takes a bound away, or a rule that is named alone: ``{"clipping": None}``. Or the words themselves.
 
     Raises:
         ConfigError: a change that cannot be, or that speaks of what was not measured.
     """
-    words = words_of(changes)
+    words = shlex.split(changes) if isinstance(changes, str) else words_of(changes)
     old, new, named = _rules(run, words)
     clips = run.judged_by(old, new)
     length_h = run.clip_columns(["duration_s"])["duration_s"].to_numpy() / 3600

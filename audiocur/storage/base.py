@@ -72,6 +72,10 @@ class Store(ABC):
     def remove(self, names: Iterable[str]) -> None:
         """Take files away; one that is gone already is no error."""
 
+    def discard(self, folder: str) -> None:
+        """Take away a folder and all that is in it."""
+        self.remove(self.files(folder))
+
     @abstractmethod
     def arrow(self) -> tuple[pafs.FileSystem, str]:
         """For readers of Parquet: the file system it lies on, and its own path there."""

@@ -103,6 +103,11 @@ class LocalStore(Store):
         for name in names:
             (self.path / name).unlink(missing_ok=True)
 
+    def discard(self, folder: str) -> None:
+        """Take away a folder and all that is in it."""
+        if (self.path / folder).exists():
+            shutil.rmtree(self.path / folder)
+
     def arrow(self) -> tuple[pafs.FileSystem, str]:
         """The local file system."""
         return pafs.LocalFileSystem(), str(self.path.absolute())

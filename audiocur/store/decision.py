@@ -1,55 +1,52 @@
-"""A decision over a run that is under way: who comes after a kill goes on with it."""
+"""A decision that has begun to change a run: who comes after a kill ends it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 
+from audiocur.errors import OutputError
 from audiocur.storage.base import Store
+from audiocur.store.staged import FOLDER
+from audiocur.store.withdrawn import Withdrawn
 
-_FILE = "deciding.json"
+MARKER = "deciding.json"
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What is known of a decision that has not ended.
+    """What is decided.
 
     Attributes:
-        sources: ids of the recordings with spans that it takes out of the ledger, to be run again.
-        judged: every row has been judged by its rules; what is left is to run what is missing.
+        fingerprint: of the recipe under its rules; while the run's own is another, nothing has been changed.
+        withdrawn: all that is withdrawn, this time and before.
     """
 
-    sources: frozenset[str]
-    judged: bool = False
+    fingerprint: str
+    withdrawn: Withdrawn
 
     @classmethod
     def read(cls, store: Store) -> Decision | None:
-        """The one under way, if there is one."""
-        if store.size(_FILE) is None:
+        """The one under way, if there is one.
+
+        Raises:
+            OutputError: the file that says so is damaged.
+        """
+        if store.size(MARKER) is None:
             return None
-        said = json.loads(store.read(_FILE))
-        return cls(frozenset(said["sources"]), said["judged"])
+        try:
+            said = json.loads(store.read(MARKER))
+            return cls(said["fingerprint"], Withdrawn(tuple(said["patterns"]), dict(said["sources"])))
+        except (ValueError, TypeError, LookupError) as error:
+            raise OutputError(f"{store}: {MARKER} is damaged: remove it, and decide again") from error
 
-
-def begin(store: Store, sources: Iterable[str]) -> None:
-    """Note a decision before its first change; what an earlier one has not run yet stays noted. Needs the lease."""
-    before = Decision.read(store)
-    _write(store, Decision(frozenset(sources) | (before.sources if before else frozenset())))
-
-
-def note_judged(store: Store) -> None:
-    """Note that every row has been judged. Needs the lease."""
-    before = Decision.read(store)
-    if before:
-        _write(store, Decision(before.sources, judged=True))
+    def begin(self, store: Store) -> None:
+        """Note it before its first change. Needs the lease."""
+        said = {"fingerprint": self.fingerprint, "patterns": self.withdrawn.patterns, "sources": self.withdrawn.uris}
+        store.write(MARKER, json.dumps(said, indent=1).encode())
 
 
 def end(store: Store) -> None:
-    """Note that nothing of it is left to do."""
-    store.remove([_FILE])
-
-
-def _write(store: Store, decision: Decision) -> None:
-    said = {"judged": decision.judged, "sources": sorted(decision.sources)}
-    store.write(_FILE, json.dumps(said, indent=1).encode())
+    """Note that nothing of it is left to do, and discard what was run again for it. Needs the lease."""
+    store.remove([MARKER])
+    store.discard(FOLDER)

@@ -80,6 +80,16 @@ class Ledger:
                     raise OutputError(f"{self.store}: span {span.span_id} stands in both {other} and {part.name}")
                 yield span
 
+    @property
+    def damaged(self) -> list[str]:
+        """Parts that do not hold although nothing took their place: what they settled is lost."""
+        return [name for name, why in self.void.items() if "shard" in why or "cannot be read" in why]
+
+    def table_schema(self) -> pa.Schema:
+        """The columns of its parts."""
+        with self.store.open(self.parts[0].name) as file:
+            return pq.read_schema(file)
+
     def begin_epoch(self, facts: Mapping[str, Any]) -> int:
         """Fence off every earlier driver: from now on its parts count only if they stand here.
 

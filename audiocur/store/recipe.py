@@ -116,6 +116,15 @@ def _flat(recipe: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 _BEFORE_ITS_RECIPE = ("ledger/", "lease.json", ".lease.json.", ".recipe.yaml.")
 
 
+def rule_order(store: Store) -> list[str] | None:
+    """The names of a run's keep rules in their order; null where there is no run, or its recipe cannot be read."""
+    try:
+        there = yaml.safe_load(store.read("recipe.yaml"))
+    except (OSError, yaml.YAMLError):
+        return None
+    return list(there.get("keep") or {}) if isinstance(there, dict) else None
+
+
 def check_claim(store: Store, recipe: Mapping[str, Any]) -> bool:
     """Whether the run directory holds a run of this recipe; False where it is new.
 
@@ -133,6 +142,8 @@ def check_claim(store: Store, recipe: Mapping[str, Any]) -> bool:
         return False
     except NotADirectoryError:
         raise OutputError(f"output.path={store}: expected a directory") from None
+    except yaml.YAMLError:
+        there = None
     except OSError as error:
         raise OutputError(f"output.path={store}: cannot be read ({error.strerror or error})") from error
     if not isinstance(there, dict) or "fingerprint" not in there:
@@ -142,7 +153,10 @@ def check_claim(store: Store, recipe: Mapping[str, Any]) -> bool:
         shown = "; ".join(different[:5]) or "the same rules in another order"
         remedy = "a new directory"
         if different and all(line.startswith("keep.") for line in different):
-            remedy += f", or `audiocur decide {store} {_words(there['keep'], recipe['keep'])}`, which changes its rules"
+            remedy = (
+                f"{_words(recipe['keep'], there['keep'])} as well, to go on with it, a new directory, "
+                f"or `audiocur decide {store} {_words(there['keep'], recipe['keep'])}`, which changes its rules"
+            )
         raise OutputError(f"output.path={store}: it holds another recipe's run ({shown}); expected {remedy}")
     return True
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from io import BytesIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from audiocur.errors import OutputError
 from audiocur.storage.base import Store
@@ -46,33 +48,49 @@ def _replace(ledger: Ledger, part: Part, going: Collection[str]) -> None:
     replace_part(ledger, part, table.filter(pc.invert(away)))
 
 
-def replace_part(ledger: Ledger, part: Part, rows: pa.Table) -> None:
-    """Put a part in the place of another: with some of its rows, and of the clips in its shard those that they keep.
+def replace_part(ledger: Ledger, part: Part, rows: pa.Table, new: Sequence[pa.Table] = ()) -> None:
+    """Put a part in the place of another: with other rows, and a shard of the clips that they keep.
+
+    Args:
+        ledger: whose epoch counts.
+        part: the one that is void as soon as the other is there.
+        rows: spans and clips; those of the same spans as before may say otherwise.
+        new: clips that were not in the part's shard, last in the rows.
 
     Raises:
         OutputError: the shard has to be copied, and is damaged.
     """
+    kept = rows.filter(pc.fill_null(pc.equal(rows["verdict"], "kept"), False))["clip_id"].combine_chunks()
+    made = ledger.epoch if new else part.made
     shard = part.shard
-    if shard is not None:
-        kept = rows.filter(pc.fill_null(pc.equal(rows["verdict"], "kept"), False))["clip_id"]
-        shard = shard if len(kept) == shard.rows else _with_only(ledger, shard, kept)
-    write_part(ledger.store, ledger.epoch, rows, shard, replaces=[part.name], made=part.made)
+    if new or (shard is not None and len(kept) != shard.rows):
+        before = _clips_of(ledger, shard) if shard else ()
+        fresh = pa.concat_arrays([chunk for table in new for chunk in table["clip_id"].chunks]) if new else kept[:0]
+        old = [table.filter(pa.array(_among(table, kept) & ~_among(table, fresh))) for table in before]
+        tables = [table for table in (*old, *new) if table.num_rows]
+        shard = write_shard(ledger.store, f"clips/{_split(rows)}", tables[0].schema, tables) if tables else None
+    write_part(ledger.store, ledger.epoch, rows, shard, replaces=[part.name], made=made)
 
 
-def _with_only(ledger: Ledger, shard: Shard, clip_ids: pa.ChunkedArray) -> Shard | None:
-    """A shard of some of its clips; null if none is left."""
+def _split(rows: pa.Table) -> str:
+    """The one split of a part."""
+    (split,) = rows["split"].unique().to_pylist()
+    return str(split)
+
+
+def _among(table: pa.Table, clip_ids: pa.Array) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = np.asarray(pc.is_in(table["clip_id"], clip_ids))
+    return found
+
+
+def _clips_of(ledger: Ledger, shard: Shard) -> Iterator[pa.Table]:
+    """The row groups of a shard."""
     data = ledger.store.read(shard.name)
     if hashlib.sha256(data).hexdigest() != shard.sha256:  # a copy would have a hash of its own, and hide it
         raise _damaged(ledger.store, shard.name)
     file = pq.ParquetFile(BytesIO(data))
-    tables = []
     for group in range(file.num_row_groups):
-        table = file.read_row_group(group)
-        tables.append(table.filter(pc.is_in(table["clip_id"], clip_ids.combine_chunks())))
-    schema = file.schema_arrow
-    if not any(table.num_rows for table in tables):
-        return None
-    return write_shard(ledger.store, shard.name.rpartition("/")[0], schema, tables)
+        yield file.read_row_group(group)
 
 
 def rows_of(store: Store, name: str) -> pa.Table:

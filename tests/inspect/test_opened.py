@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from audiocur import KeepRule, Run, open_run
 from audiocur.cli import main
 from audiocur.engine.local import LocalEngine
 from audiocur.errors import ConfigError, OutputError, UserError
+from audiocur.inspect.report import report_of
 from audiocur.job import Job
 from audiocur.ops.measure.loudness import Loudness
 from audiocur.ops.segment.window import Window
@@ -72,7 +75,7 @@ def test_a_run_in_which_nothing_is_finished_yet_opens(home, tmp_path):
     for path in (tmp_path / "run/ledger").glob("part-*.parquet"):
         path.unlink()
     opened = open_run(tmp_path / "run")
-    assert "0.00 h in, 0.00 h kept in 0 clips" in repr(opened)
+    assert "0.0 s in, 0.0 s kept in 0 clips" in repr(opened)
     with pytest.raises(OutputError, match=r"run: nothing has been finished there yet$"):
         _ = opened.ledger
     with pytest.raises(OutputError, match=r"run: nothing has been finished there yet$"):
@@ -82,7 +85,7 @@ def test_a_run_in_which_nothing_is_finished_yet_opens(home, tmp_path):
 
 
 def test_it_says_in_a_line_what_it_is(home, opened):
-    assert repr(opened) == f"{home}/run: 0.00 h in, 0.00 h kept in 4 clips"
+    assert repr(opened) == f"{home}/run: 12.0 s in, 8.0 s kept in 4 clips"
 
 
 def test_the_ledger_is_every_span_and_every_clip(opened):
@@ -230,3 +233,15 @@ def test_a_run_without_its_recipe_is_told_in_one_line(home, tmp_path):
     (tmp_path / "run/recipe.yaml").unlink()
     with pytest.raises(UserError, match=r"^[^\n]+run: [^\n]+recipe.yaml"):
         open_run(tmp_path / "run")
+
+
+def test_what_is_not_whole_says_so(home, tmp_path):
+    output = Path(shutil.copytree(home / "run", tmp_path / "run"))
+    said = json.loads((output / "progress.json").read_text())
+    (output / "progress.json").write_text(json.dumps({**said, "state": "interrupted", "sources": 9}))
+    shard = next((output / "clips").rglob("*.parquet"))
+    shard.write_bytes(shard.read_bytes()[:-10])
+    told = repr(open_run(output))
+    assert re.search(r"Not finished: \d of 9 recordings done, .* its last state is interrupted", told)
+    assert "Left out: 1 ledger part that cannot be read, or without a shard: audiocur verify" in told
+    assert "Not finished" in report_of(open_run(output))

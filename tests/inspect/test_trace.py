@@ -154,7 +154,7 @@ def test_what_was_never_cut_is_not_found(made, clip_id):
 
 
 def test_what_is_no_run_is_one_clear_line(library, tmp_path):
-    with pytest.raises(OutputError, match="no clip abc was ever cut there"):
+    with pytest.raises(OutputError, match="expected a run of audiocur with a ledger"):
         traced(tmp_path, "abc")
     with pytest.raises(OutputError, match=r"cannot be read \(.*Not a directory"):
         traced(library / "long.wav", "abc")
