@@ -82,9 +82,10 @@ def decide(store: Store, words: Sequence[str], progress: Progress, config_dirs: 
     old, allowed = _recipe(store), _allowed(words, under_way=Decision.read(store) is not None)
     job = _job(store, old, [word for word in words if not word.startswith(_EXCLUDE)], config_dirs)
     typed = next((word.removeprefix(_EXCLUDE) for word in words if word.startswith(_EXCLUDE)), None)
+    _require_sound(Ledger.read(store))  # before an epoch begins that knows nothing of what is damaged
     with taken(store, {"environment": environment()}, progress.say) as lease, run_log(store) as log:
         elsewhere = [word for word in words if word.startswith(_ELSEWHERE)]
-        ledger = decided(job_of_run(store, elsewhere, config_dirs), _sound(lease.ledger), progress, staged=True)
+        ledger = decided(job_of_run(store, elsewhere, config_dirs), lease.ledger, progress, staged=True)
         before, was = funnel(ledger).kept, Withdrawn.read(store)
         withdrawn = was if typed is None else _withdrawn(job, ledger, was, typed)
         progress.say("judging every clip again")
@@ -156,14 +157,13 @@ def _job(store: Store, old: Mapping[str, Any], words: Sequence[str], config_dirs
     return replace(job, redo=None)
 
 
-def _sound(ledger: Ledger) -> Ledger:
-    """The ledger, if no part of it is damaged: what stood there would be lost."""
+def _require_sound(ledger: Ledger) -> None:
+    """Refuse a run of which a part is damaged: what stands there would be lost."""
     if ledger.damaged:
         some = f"{count(len(ledger.damaged), 'ledger part')} damaged, as {ledger.damaged[0]}"
         raise OutputError(f"{ledger.store}: {some}: expected `audiocur verify {ledger.store} --repair` first")
     if ledger.parts and "gate" not in ledger.table_schema().names:
         raise OutputError(f"{ledger.store}: made by an earlier audiocur, whose ledger cannot be judged again")
-    return ledger
 
 
 def _withdrawn(job: Job, ledger: Ledger, before: Withdrawn, typed: str) -> Withdrawn:

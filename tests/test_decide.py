@@ -28,13 +28,17 @@ from audiocur.ops.measure.silence import Silence
 from audiocur.ops.segment.window import Window
 from audiocur.ops.transform.decode import Decode
 from audiocur.ops.transform.encode import Encode
+from audiocur.pipeline import Pipeline, Step
 from audiocur.progress import SilentProgress
 from audiocur.records import Clip
 from audiocur.redo import Redo
+from audiocur.repair import repair
 from audiocur.rules import KeepRule, OnNull
 from audiocur.run import run
+from audiocur.sources.folder import Folder
 from audiocur.storage import open_store
 from audiocur.storage.local import LocalStore
+from audiocur.store.commit import Committer
 from audiocur.store.decision import Decision
 from audiocur.store.ledger import Ledger, read_ledger
 
@@ -63,6 +67,17 @@ class Peak(ModelOp):
         if max(peaks) > 0.95:
             raise RowError("too high for it")
         return [{"peak": None if 0.5 < peak < 0.6 else peak, "word": "high" if peak > 0.3 else "low"} for peak in peaks]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peak2(Peak):
+    """The same under another name, which never fails."""
+
+    name = "loud"
+    writes = (Column("peak2", pa.float32(), "", "greatest sample"),)
+
+    def measure_batch(self, clips: Sequence[Clip], model: str) -> list[dict[str, Any]]:
+        return [{"peak2": float(abs(clip.audio.samples).max())} for clip in clips]
 
 
 PIPELINE = Decode(span_s=12) >> Window(length_s=4, min_s=1) >> Loudness() >> Silence() >> Encode() >> Peak()
@@ -324,3 +339,128 @@ def test_only_rules_can_be_changed(copy, library, capsys):
     assert "before:" in said
     assert "Nothing had to be run again." in said
     assert main(["decide"]) == 2
+
+
+def test_a_mistake_is_told_before_anything_is_touched(copy):
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    for words in (["keep.loudness.min=-60", "placement.loudness.via=actor"], ["keep.x.column=uri", "keep.x.min=3"]):
+        with pytest.raises(ConfigError):
+            decided(copy, *words)
+    for words in ([], ["source.exclude="], ["source.limit=1"], ["redo=failed"], ["output.path=x"], ["engine=local"]):
+        with pytest.raises(ConfigError, match="expected"):
+            decided(copy, *words)
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+
+
+def test_a_copied_library_with_other_times_loses_nothing(copy, library, tmp_path):
+    moved = Path(shutil.copytree(library, tmp_path / "library", copy_function=shutil.copyfile))
+    rules = CHANGES["looser"]
+    decided(copy, *words_for(rules), f"source.path={moved}")
+    fresh, times = rows(do(library, tmp_path / "fresh", rules)), ("mtime_ns", "peak", "word")
+    assert [{k: v for k, v in row.items() if k not in times} for _, row in sorted(rows(copy).items())] == [
+        {k: v for k, v in row.items() if k not in times} for _, row in sorted(fresh.items())
+    ]
+    assert stored(copy) == stored(tmp_path / "fresh")
+
+
+def test_what_vanishes_while_it_is_run_again_stays_as_it_was(copy, library, tmp_path, monkeypatch):
+    moved, before = Path(shutil.copytree(library, tmp_path / "library")), stored(copy)
+    listed, times = Folder.list, []
+
+    def gone_after_the_listing(self):
+        found = listed(self)
+        times.append(1)
+        if len(times) == 2:  # once to see what is there, once to run it
+            for path in moved.rglob("*.wav"):
+                path.unlink()
+        return found
+
+    monkeypatch.setattr(Folder, "list", gone_after_the_listing)
+    done = decided(copy, "keep.loudness.min=-60", f"source.path={moved}")
+    assert (done.heard, done.beyond > 0) == (0, True)
+    assert stored(copy).keys() == before.keys()
+    assert not verify(open_store(copy)).findings
+
+
+def test_a_kill_beside_the_run_leaves_it_as_it_is(copy, library, tmp_path, monkeypatch):
+    rules, before = CHANGES["both ways"], rows(copy)
+    with monkeypatch.context() as patched:
+        patched.setattr(Committer, "commit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            decided(copy, *words_for(rules))
+    assert rows(copy) == before
+    do(library, copy)  # the run under its own rules, as if nothing had been
+    assert rows(copy) == before
+    assert not (copy / "deciding").exists()
+    decided(copy, *words_for(rules))
+    assert_equal(copy, do(library, tmp_path / "fresh", rules))
+
+
+def test_a_takedown_holds_for_what_is_not_done_yet(library, tmp_path):
+    output = tmp_path / "run"
+    partial = Job.of(replace(PIPELINE, rules=RULES), library, output, engine=LocalEngine())
+    run(replace(partial, source=replace(partial.source, include=["song 0.wav", "song 1.wav"])))
+    done = decided(output, "source.exclude=album/**")
+    assert done.withdrawn == ("album/song 1.wav",)
+    do(library, output)
+    assert {row["uri"] for row in stored(output).values()} == {
+        row["uri"] for row in stored(do(library, tmp_path / "all")).values() if not row["uri"].startswith("album/")
+    }
+
+
+def test_a_recording_goes_by_its_own_name(tmp_path):
+    folder, name = tmp_path / "library", "quiet [mix], take=2.wav"
+    folder.mkdir()
+    for number, each in enumerate((name, "other.wav")):
+        soundfile.write(folder / each, np.random.default_rng(number).uniform(-0.2, 0.2, 8 * RATE_HZ), RATE_HZ)
+    output = do(folder, tmp_path / "run")
+    assert decided(output, f"source.exclude={name}").withdrawn == (name,)
+    assert {row["uri"] for row in stored(output).values()} == {"other.wav"}
+
+
+def test_a_damaged_run_is_refused_and_repair_keeps_what_was_withdrawn(copy, library):
+    decided(copy, "source.exclude=album/**")
+    before = rows(copy)
+    shard = next((copy / "clips").rglob("*.parquet"))
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(OutputError, match=r"expected `audiocur verify .* --repair` first"):
+        decided(copy, "keep.loudness.min=-60")
+    repaired = repair(
+        replace(job_of_run(open_store(copy), []), engine=LocalEngine()),
+        verify(open_store(copy)).findings,
+        SilentProgress(),
+    )
+    assert not repaired.left
+    assert rows(copy) == before
+
+
+def test_rules_over_any_column_and_in_any_order(copy, library, made):
+    some = next(row["source_id"] for row in stored(copy).values())
+    decided(copy, "keep.one.column=source_id", f"keep.one.allow=[{some}]")
+    assert {row["source_id"] for row in stored(copy).values()} == {some}
+    decided(copy, "keep.one=", "keep.peak=")
+    decided(copy, "keep.peak.column=peak", "keep.peak.max=0.7")  # now the last in the recipe
+    do(library, copy)
+    assert stored(copy) == stored(made)
+
+
+def test_where_nothing_is_stored_nothing_is_run_again(library, tmp_path):
+    measured = Decode(span_s=12) >> Window(length_s=4, min_s=1) >> Loudness() >> Silence()
+    rules = {name: rule for name, rule in RULES.items() if name != "peak"}
+    looser = {**rules, "loudness": KeepRule(column="loudness_lufs", min=-60)}
+    for name, some in (("run", rules), ("fresh", looser)):
+        run(Job.of(replace(measured, rules=some), library, tmp_path / name, engine=LocalEngine()))
+    done = decided(tmp_path / "run", "keep.loudness.min=-60", "keep.loudness.max=")
+    assert (done.summary, done.moves["rejected", "kept"] > 0) == (None, True)
+    assert rows(tmp_path / "run") == rows(tmp_path / "fresh")
+
+
+def test_a_null_that_is_only_inferred_settles_nothing(library, tmp_path):
+    """An op that fails stands before one whose `when` leaves clips out: a fresh run has them failed, not rejected."""
+    steps = (*PIPELINE.steps, Step("loud", Peak2(), KeepRule(column="loudness_lufs", min=-12)))
+    rules = {**RULES, "peak2": KeepRule(column="peak2", max=0.9)}
+    looser = {**rules, "loudness": KeepRule(column="loudness_lufs", min=-60)}
+    for name, some in (("run", rules), ("fresh", looser)):
+        run(Job.of(Pipeline(steps, some), library, tmp_path / name, engine=LocalEngine()))
+    decided(tmp_path / "run", "keep.loudness.min=-60", "keep.loudness.max=")
+    assert rows(tmp_path / "run") == rows(tmp_path / "fresh")
