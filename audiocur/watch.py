@@ -61,11 +61,12 @@ def watch(store: Store, console: Console) -> None:
         OutputError: there is no run.
     """
     every_s = LOOK_EVERY_S * (_REMOTE_TIMES if store.append_every_s else 1)
+    shown = _watch_live if console.is_terminal else _watch_lines
     with suppress(KeyboardInterrupt):
-        if console.is_terminal:
-            _watch_live(looks(store, every_s), console)
-        else:
-            _watch_lines(looks(store, every_s), console)
+        try:
+            shown(looks(store, every_s), console)
+        except NotADirectoryError:
+            raise OutputError(f"{store}: expected a run of audiocur, which is a directory") from None
 
 
 def looks(store: Store, every_s: float) -> Iterator[Look]:

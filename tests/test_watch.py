@@ -140,6 +140,12 @@ def test_ctrl_c_ends_the_watching_quietly_and_not_the_run(driver):
     assert process.wait() == 0
 
 
+def test_a_file_is_no_run(tmp_path):
+    (tmp_path / "report.html").touch()
+    with pytest.raises(OutputError, match="expected a run of audiocur, which is a directory"):
+        watched(tmp_path / "report.html")
+
+
 def test_a_run_that_is_not_there_is_a_mistake(tmp_path):
     with pytest.raises(OutputError, match="nosuch: expected a run of audiocur"):
         watched(tmp_path / "nosuch")
