@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from audiocur.inspect.frame import Frame
+from audiocur.inspect.frame import Frame, Hours
 from audiocur.inspect.relation import ledger_in
 from audiocur.store.parts import kind_of
 from audiocur.store.recipe import differences
@@ -50,9 +50,9 @@ def compared(run: Run, other: Run) -> Frame:
         fates = _fates(both)
         recordings = both.sql(_RECORDINGS).fetchall()[0]
     order = sorted(fates, key=lambda pair: (-pair.count("kept"), pair[1] == "kept", -fates[pair][1], pair))
-    rows = [(*pair, fates[pair][0], fates[pair][1] / 3600) for pair in order]
+    rows = [(*pair, fates[pair][0], Hours(fates[pair][1] / 3600)) for pair in order]
     return Frame(
-        ("here", "there", "clips", "hours"),
+        ("here", "there", "clips", "audio"),
         rows,
         title=f"{run.store} (here) beside {other.store} (there)",
         note=" ".join([*_kept(fates), _common(*recordings), _differences(run, other)]),

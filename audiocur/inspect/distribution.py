@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from audiocur.errors import ConfigError
 from audiocur.inspect.bars import draw_bars
 from audiocur.inspect.figured import Figured
-from audiocur.inspect.frame import shown
+from audiocur.inspect.frame import Hours, shown
 from audiocur.inspect.groups import NONE, Groups, grouped, is_list, is_number, verdicts
 from audiocur.inspect.histogram import Axis, Bound, draw_histogram
 from audiocur.inspect.keys import by_fifths, draw_keys
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 #: Values of texts and lists that are shown, and groups that numbers are split by.
 _MOST_VALUES, _MOST_GROUPS = 12, 5
-_SPREAD = ("clips", "hours", "null", "min", "5 %", "median", "95 %", "max")
+_SPREAD = ("clips", "audio", "null", "min", "5 %", "median", "95 %", "max")
 _QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 
 
@@ -121,7 +121,7 @@ def _of_numbers(
         its, of_group = there[its_codes == i], codes == i
         number = int(of_group.sum())
         spread = [float(q) for q in np.quantile(its, _QUANTILES)] if len(its) else [None] * len(_QUANTILES)
-        rows.append((name, number, float(seconds[of_group].sum()) / 3600, number - len(its), *spread))
+        rows.append((name, number, Hours(seconds[of_group].sum() / 3600), number - len(its), *spread))
     sentences = [f"{what}{column}{_told(run, column)}: {_range(there, int((~known).sum()))}"]
     sentences += _beyond(bounds, rules, int((~known).sum()))
     if outside := axis.beyond(there):
@@ -130,7 +130,7 @@ def _of_numbers(
         (
             "" if groups.names == ("clips",) else "group",
             "clips",
-            "hours",
+            "audio",
             "null",
             "min",
             "5 %",
@@ -168,7 +168,7 @@ def _of_values(
     marks = ["" if all(each[i] for each in allowed) else "not allowed: " for i in range(len(found.names))]
     used = np.flatnonzero(clips.sum(axis=0))
     rows = [
-        (f"{mark}{name}", int(its.sum()), float(of_it), *(int(its[i]) for i in used))
+        (f"{mark}{name}", int(its.sum()), Hours(of_it), *(int(its[i]) for i in used))
         for mark, name, its, of_it in zip(marks, found.names, clips, hours_each, strict=True)
     ]
     sentences = [f"{column}{_told(run, column)}: {_most(found.names, clips.sum(axis=1))}"]
@@ -177,7 +177,7 @@ def _of_values(
         sentences.append("A clip counts once for each of its values.")
     names, colours = [groups.names[i] for i in used], colours_of(groups.names)
     return Figured(
-        (column, "clips", "hours", *(names if len(names) > 1 else ())),
+        (column, "clips", "audio", *(names if len(names) > 1 else ())),
         rows if len(names) > 1 else [row[:3] for row in rows],
         title=column,
         note=" ".join(sentences[1:]),

@@ -12,11 +12,21 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from audiocur.words import hours
+
 if TYPE_CHECKING:
     import pandas as pd
 
 #: Rows that are shown; the others are counted.
 _SHOWN = 60
+
+
+class Hours(float):
+    """Hours of audio: a number to work with, shown in the unit that suits it.
+
+    >>> Hours(0.5) * 2, shown(Hours(0.01)), shown(Hours(12.5))
+    (1.0, '36.0 s', '12.50 h')
+    """
 
 
 @dataclass(frozen=True)
@@ -105,6 +115,8 @@ def shown(value: Any) -> str:
             return "yes" if value else "no"
         case int():
             return f"{value:,}"
+        case Hours():
+            return hours(value * 3600)
         case float():
             return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
         case list() | tuple():

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from audiocur.inspect.bars import draw_bars
 from audiocur.inspect.figured import Figured
+from audiocur.inspect.frame import Hours
 from audiocur.inspect.funnel import Funnel, Line
 from audiocur.inspect.groups import grouped, verdicts
 from audiocur.inspect.style import COLOURS, VERDICTS, label
@@ -29,9 +30,9 @@ def funnel_of(run: Run) -> Figured:
     found = funnel(run.parts)
     total = found.seconds_in or 1.0
     return Figured(
-        ("", "recordings or clips", "hours", "share"),
+        ("", "recordings or clips", "audio", "share"),
         [
-            (line.what, line.number, line.seconds / 3600, f"{line.seconds / total:.1%}" if line.seconds else "")
+            (line.what, line.number, Hours(line.seconds / 3600), f"{line.seconds / total:.1%}" if line.seconds else "")
             for line in found.lines
         ],
         title="from hours in to hours kept",
@@ -54,7 +55,7 @@ def hours_of(run: Run, by: str) -> Figured:
     amounts, unit = in_unit(seconds)
     clips = groups.sums(by=fates)
     rows = [
-        (name, *map(float, its / 3600), f"{its[0] / its.sum():.0%}" if its.sum() else "", int(number[0]))
+        (name, *map(Hours, its / 3600), f"{its[0] / its.sum():.0%}" if its.sum() else "", int(number[0]))
         for name, its, number in zip(groups.names, seconds, clips, strict=True)
     ]
     used = [i for i, amount in enumerate(amounts.sum(axis=0)) if amount]
@@ -64,7 +65,7 @@ def hours_of(run: Run, by: str) -> Figured:
     ]
     note = "A clip counts once for each of its values." if len(groups.rows) > len(table) else ""
     return Figured(
-        (by, *(f"hours {name}" for name in fates.names), "kept", "clips kept"),
+        (by, *fates.names, "share kept", "clips kept"),
         rows,
         title=f"hours by {by}",
         note=note,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audiocur.errors import require
-from audiocur.inspect.frame import Frame
+from audiocur.inspect.frame import Frame, Hours
 from audiocur.inspect.whatif import TOGETHER, Amount, amount, words_of
 from audiocur.judgement import Clips, Judged, Mask
 from audiocur.rules import KeepRule, Rules
@@ -52,7 +52,7 @@ def suggested(run: Run, target_hours: float) -> Frame:
     search = _Search(clips, rules, run.clip_columns(["duration_s"])["duration_s"].to_numpy() / 3600, target_hours)
     rows = [search.alone(bound) for bound in search.bounds]
     return Frame(
-        ("bound", "now", "would be", "clips", "hours", "to type"),
+        ("bound", "now", "would be", "clips", "audio", "to type"),
         rows + ([search.together()] if len(rows) > 1 else []),
         title=f"Bounds that keep at least {hours(target_hours * 3600)}; kept now: {search.now}",
         note=_note(run, search),
@@ -203,8 +203,8 @@ class _Search:
         within = np.ones(len(moving), bool)
         for inward, place in zip(inwards, places, strict=True):
             within &= inward >= place
-        more = Amount(int(within.sum()), float(self.length_h[moving[within]].sum()))
-        return Amount(self.now.clips + more.clips, self.now.hours + more.hours) if self.loosen else more
+        more = Amount(int(within.sum()), Hours(self.length_h[moving[within]].sum()))
+        return Amount(self.now.clips + more.clips, Hours(self.now.hours + more.hours)) if self.loosen else more
 
 
 def _note(run: Run, search: _Search) -> str:

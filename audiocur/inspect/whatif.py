@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from audiocur.build import typed
 from audiocur.inspect.figured import Figured
+from audiocur.inspect.frame import Hours
 from audiocur.judgement import Judged, Mask, require_measured
 from audiocur.rules import Rules
 from audiocur.schema import known_at_the_cut
@@ -24,7 +25,16 @@ if TYPE_CHECKING:
 
     from audiocur.inspect.opened import Run
 
-_COLUMNS = ("rule", "would be", "clips gained", "h gained", "clips lost", "h lost", "clips unknown", "h unknown")
+_COLUMNS = (
+    "rule",
+    "would be",
+    "clips gained",
+    "audio gained",
+    "clips lost",
+    "audio lost",
+    "clips unknown",
+    "audio unknown",
+)
 #: What the last row is called, where several rules change.
 TOGETHER = "all together"
 
@@ -33,7 +43,7 @@ class Amount(NamedTuple):
     """Some clips: how many, and their hours."""
 
     clips: int
-    hours: float
+    hours: Hours
 
     def __str__(self) -> str:
         return f"{count(self.clips, 'clip')}, {hours(self.hours * 3600)}"
@@ -134,7 +144,7 @@ def command_of(run: Run, words: Iterable[str]) -> str:
 
 def amount(which: Mask, length_h: NDArray[np.float64]) -> Amount:
     """So many clips and hours."""
-    return Amount(int(which.sum()), float(length_h[which].sum()))
+    return Amount(int(which.sum()), Hours(length_h[which].sum()))
 
 
 def _rules(run: Run, words: Sequence[str]) -> tuple[Rules, Rules, list[str]]:
@@ -168,7 +178,7 @@ def _told(
 ) -> WhatIf:
     clips = after.clips
     before, kept, unknown = (amount(which, length_h) for which in (clips.kept, after.kept, after.unknown))
-    most = Amount(kept.clips + unknown.clips, kept.hours + unknown.hours)
+    most = Amount(kept.clips + unknown.clips, Hours(kept.hours + unknown.hours))
     title = f"Kept now: {before}; under the changed rules: {kept}"
     title += f", up to {most} with what is unknown" if unknown.clips else ""
     return WhatIf(
@@ -190,10 +200,12 @@ def _told(
 
 def _drawn(rows: Sequence[Sequence[Any]]) -> Figure:
     """Bars of hours: gained to the right, and unknown beyond; lost to the left."""
+    from audiocur.inspect.overview import in_unit
     from audiocur.inspect.style import KEPT, MUTED, REJECTED, SIZE, label, new_figure, styled
 
     told = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
-    gained, lost, unknown = (np.array([row[f"h {what}"] for row in told]) for what in ("gained", "lost", "unknown"))
+    columns = [[row[f"audio {what}"] for row in told] for what in ("gained", "lost", "unknown")]
+    (gained, lost, unknown), unit = in_unit(np.array(columns, np.float64) * 3600)
     with styled():
         figure = new_figure(SIZE[0], 0.9 + 0.34 * len(rows))
         axes = figure.subplots()
@@ -205,6 +217,6 @@ def _drawn(rows: Sequence[Sequence[Any]]) -> Figure:
         axes.axvline(0, color=MUTED, linewidth=0.7)
         axes.set_yticks(places, [label(row[0]) for row in rows])
         axes.invert_yaxis()
-        axes.set_xlabel("hours lost and gained")
+        axes.set_xlabel(f"{unit} lost and gained")
         figure.legend(loc="outside upper right", ncols=3)
     return figure

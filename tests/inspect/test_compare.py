@@ -68,7 +68,7 @@ def test_other_rules(here, made):
     assert ("kept", "rejected by level") in told(found)
     assert ("rejected by changes", "kept") in told(found)
     assert ("failed: not to be borne (fussy)",) * 2 in told(found)
-    assert sum(found.column("hours")) == pytest.approx(sum(found.column("clips")) * 0.5 / 3600)
+    assert sum(found.column("audio")) == pytest.approx(sum(found.column("clips")) * 0.5 / 3600)
     assert "keep.level.min: -28 there, -24 here" in found.note
     assert "keep.changes.min: absent there, 530 here" in found.note
     assert "Both are over the same 4 recordings." in found.note

@@ -82,7 +82,7 @@ def texts(figured) -> list[str]:
 
 
 def test_rules_are_those_of_the_job(run):
-    assert dict(run.rules) == dict(run.rules)
+    assert dict(run.rules) == dict(run.job.pipeline.active_rules(run.meta_fields))
 
 
 def test_every_clip_is_in_the_table(run):
@@ -92,7 +92,7 @@ def test_every_clip_is_in_the_table(run):
         its = [clip for clip in clips if clip["verdict"] == row["group"]]
         values = [clip["loudness_lufs"] for clip in its if clip["loudness_lufs"] is not None]
         assert (row["clips"], row["null"]) == (len(its), len(its) - len(values))
-        assert row["hours"] == pytest.approx(sum(clip["duration_s"] for clip in its) / 3600)
+        assert row["audio"] == pytest.approx(sum(clip["duration_s"] for clip in its) / 3600)
         if values:
             assert (row["min"], row["max"]) == (min(values), max(values))
             assert row["median"] == pytest.approx(np.median(values))

@@ -70,11 +70,11 @@ def test_every_row_gives_what_it_says_and_at_least_what_was_asked_for(opened, sh
     assert [row["bound"] for row in found] == ["level.min", "level.max", "changes.min", "year.min", "all together"]
     for row in found:
         if row["to type"]:
-            assert kept_by(opened, changes_of(row)) == (row["clips"], pytest.approx(row["hours"]))
-            assert row["hours"] >= target * (1 - 1e-9)
+            assert kept_by(opened, changes_of(row)) == (row["clips"], pytest.approx(row["audio"]))
+            assert row["audio"] >= target * (1 - 1e-9)
         else:
             assert str(row["would be"]).startswith("cannot")
-            assert row["hours"] < target or share < 1
+            assert row["audio"] < target or share < 1
     most = hours_at_most(opened)
     assert bool(list(found)[-1]["to type"]) == (target <= most)
 

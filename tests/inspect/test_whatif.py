@@ -181,7 +181,7 @@ def test_each_change_is_told_alone_and_together(runs):
     assert list(found)[1] == next(iter(alone))
     joint = list(found)[-1]
     assert joint["clips gained"] - joint["clips lost"] == found.after.clips - found.before.clips
-    assert joint["h gained"] - joint["h lost"] == pytest.approx(found.after.hours - found.before.hours)
+    assert joint["audio gained"] - joint["audio lost"] == pytest.approx(found.after.hours - found.before.hours)
 
 
 def test_it_says_what_is_unknown_what_is_unheard_and_what_to_type(runs):
