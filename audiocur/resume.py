@@ -92,8 +92,9 @@ def decided(job: Job, ledger: Ledger, progress: Progress, *, staged: bool = Fals
 
 def judged_again(job: Job, ledger: Ledger, under_way: Decision) -> Rejudged:
     """Every row of the ledger under the job's rules, with the spans that were run again for them. Needs the lease."""
-    under_way.withdrawn.write(job.output)
-    job.output.remove([REPORT])  # which may play what is withdrawn
+    if under_way.withdrawn.patterns:
+        under_way.withdrawn.write(job.output)
+        job.output.remove([REPORT])  # which may play what is withdrawn
     done = rejudge(ledger, Gates.of(job.pipeline), _rules(job), under_way.withdrawn, Staged(job.output))
     done.ledger.sweep()
     return done
