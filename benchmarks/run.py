@@ -3,7 +3,8 @@
 usage: python benchmarks/run.py FOLDER [--hours H ...] [--times N] [--beside SCRIPT.py] [--bare] [key=value ...]
 
 `audiocur` is `recipe=music_gen` with a worker a core; `floor` the same with nothing measured: decode, VAD, segment,
-FLAC, Parquet. SCRIPT.py is called as `SCRIPT.py FOLDER OUT WORKERS`. `--bare` runs `engine=local source.shard=i/N` in
+FLAC, Parquet. None of them draws a report (some 4 s, whatever the length), for nothing that they are held against does.
+SCRIPT.py is called as `SCRIPT.py FOLDER OUT WORKERS`. `--bare` runs `engine=local source.shard=i/N` in
 as many processes. With `--hours`, each experiment is done at each length, over links to the same files, as many as it
 takes; two lengths show what Ray costs beyond its start-up, and whether cost grows with the hours alone. All of a turn
 is run one after the other in one sitting, and medians of the turns are shown: the machine's mood drops out of ratios.
@@ -66,7 +67,7 @@ def experiments(options: argparse.Namespace, folder: Path) -> dict[str, Callable
     """By name, the commands to run side by side for an output folder."""
     cores = len(os.sched_getaffinity(0))
     run_it = [sys.executable, "-m", "audiocur", "recipe=music_gen", f"source.path={folder}"]
-    every = [*options.words, f"engine.cpus={cores}"]
+    every = [*options.words, "report=false", f"engine.cpus={cores}"]
     shards = [f"source.shard={i}/{cores}" for i in range(cores)]
     found: dict[str, Callable[[Path], Sequence[Sequence[str]]]] = {
         "audiocur": lambda out: [[*run_it, f"output.path={out}/run", *every]]
@@ -75,7 +76,8 @@ def experiments(options: argparse.Namespace, folder: Path) -> dict[str, Callable
         found["floor"] = lambda out: [[*run_it, f"output.path={out}/run", *every, *FLOOR]]
     if options.bare:
         found["bare"] = lambda out: [
-            [*run_it, f"output.path={out}/{i}", *options.words, "engine=local", shard] for i, shard in enumerate(shards)
+            [*run_it, f"output.path={out}/{i}", *options.words, "report=false", "engine=local", shard]
+            for i, shard in enumerate(shards)
         ]
     if options.beside:
         found["beside"] = lambda out: [[sys.executable, options.beside, str(folder), str(out), str(cores)]]
