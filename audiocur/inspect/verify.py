@@ -23,6 +23,8 @@ from audiocur.store.ledger import Ledger, part_in, unfinished
 from audiocur.store.parts import Part, Shard, outcomes, tallies
 from audiocur.words import count
 
+#: Parts are read side by side as it is; Arrow's own threads beside them abort the process at its end now and then.
+_ALONE = {"use_threads": False, "pre_buffer": False}
 #: Names of a part's clips that a finding shows before it only counts.
 _SHOWN = 3
 
@@ -144,7 +146,7 @@ def _check(store: Store, part: Part) -> _Checked:
     if part_in(data, part.name) != part:  # which may be known from the index
         return _Checked([Finding(part.name, "is damaged", part.name)], [], 0.0)
     findings = []
-    rows = pq.read_table(BytesIO(data)).to_pylist()
+    rows = pq.read_table(BytesIO(data), **_ALONE).to_pylist()
     if (outcomes(rows), tallies(rows)) != (part.spans, part.clips):
         findings.append(Finding(part.name, "its footer does not agree with its rows", part.name))
     clip_ids = [row["clip_id"] for row in rows if row["clip_id"]]
@@ -164,7 +166,8 @@ def _shard_problem(store: Store, shard: Shard, kept: list[str]) -> tuple[str | N
         return f"cannot be read: {_one_line(error)}", 0.0
     if hashlib.sha256(data).hexdigest() != shard.sha256:
         return "its sha256 is not the one that its ledger part states", 0.0
-    table = pq.read_table(BytesIO(data), columns=["clip_id", "audio", "sample_rate_hz", "duration_s"])
+    columns = ["clip_id", "audio", "sample_rate_hz", "duration_s"]
+    table = pq.read_table(BytesIO(data), columns=columns, **_ALONE)
     if table.num_rows != shard.rows:
         return f"holds {count(table.num_rows, 'row')}, its ledger part says {shard.rows}", 0.0
     if table["clip_id"].to_pylist() != kept:
