@@ -83,15 +83,23 @@ def _suspects(channel: Samples, block: int) -> NDArray[np.intp]:
         error = (change[1:] - change[:-1]).reshape(-1, block)
         np.square(error, out=error)
         energy[i : i + step] = error @ ones
-    width = _AROUND - _CLEAR + 1
-    largest = scipy.ndimage.maximum_filter1d(energy, width, mode="constant")  # of [at − width // 2, at + width / 2)
+    largest = _largest(energy, _AROUND - _CLEAR + 1)
     at = np.arange(_AROUND + _CLEAR, blocks - _AROUND - _CLEAR)
-    before, after = largest[at - _CLEAR - (width - 1) // 2], largest[at + _CLEAR + width // 2]
+    before, after = largest[at - _AROUND], largest[at + _CLEAR]
     here = energy[at]
     beside = np.maximum(energy[at - 1], energy[at + 1])
     alone = (here > _SCREEN * np.maximum(before, after)) & (here >= beside) & (here > np.square(_FAINTEST))
     suspects: NDArray[np.intp] = at[alone] * block + 1 + block // 2
     return suspects
+
+
+def _largest(values: Samples, width: int) -> Samples:
+    """The largest of each and those that follow it, so many in all; one for each that is followed by enough."""
+    largest, seen = values, 1
+    while seen < width:
+        further = min(seen, width - seen)  # the largest of twice as many, or of those that are left
+        largest, seen = np.maximum(largest[:-further], largest[further:]), seen + further
+    return largest
 
 
 def _is_click(channel: Samples, at: int, rate_hz: int, threshold_db: float, alone_db: float, change_db: float) -> bool:
