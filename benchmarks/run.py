@@ -6,8 +6,9 @@ usage: python benchmarks/run.py FOLDER [--hours H ...] [--times N] [--beside SCR
 FLAC, Parquet. None of them draws a report (some 4 s, whatever the length), for nothing that they are held against does.
 SCRIPT.py is called as `SCRIPT.py FOLDER OUT WORKERS`. `--bare` runs `engine=local source.shard=i/N` in
 as many processes. With `--hours`, each experiment is done at each length, over links to the same files, as many as it
-takes; two lengths show what Ray costs beyond its start-up, and whether cost grows with the hours alone. All of a turn
-is run one after the other in one sitting, and medians of the turns are shown: the machine's mood drops out of ratios.
+takes; two lengths show what Ray costs beyond its start-up, and whether cost grows with the hours alone. A turn is all
+experiments at all lengths, one after the other in one sitting, and medians of the turns are shown: the machine's mood
+drops out of ratios.
 """
 
 from __future__ import annotations
@@ -47,19 +48,17 @@ def main() -> None:
     if not files:
         parser.error(f"{options.folder}: expected recordings: {', '.join(SUFFIXES)}")
     there = sum(seconds.values()) / 3600
-    measured: dict[float, Results] = {}
+    measured: dict[float, Results] = defaultdict(lambda: defaultdict(list))
     with tempfile.TemporaryDirectory() as scratch:
-        for hours in options.hours or [there]:
-            folder = Path(scratch) / f"{hours:g}h"
-            linked = link(seconds, folder, hours)
-            measured[linked] = results = defaultdict(list)
-            for turn in range(options.times):
-                for name, commands in experiments(options, folder).items():
-                    with tempfile.TemporaryDirectory(dir=scratch) as output:
-                        took = run(commands(Path(output)))
-                    results[name].append(took)
-                    print(f"{linked:.2f} h, turn {turn + 1}: {name}: {took.wall_s:.1f} s, {took.cpu_s:.1f} CPU-s")
-                    sys.stdout.flush()
+        folders = {hours: Path(scratch) / f"{hours:g}h" for hours in options.hours or [there]}
+        linked = {folder: link(seconds, folder, hours) for hours, folder in folders.items()}
+        for turn, (folder, length_h) in itertools.product(range(options.times), linked.items()):
+            for name, commands in experiments(options, folder).items():
+                with tempfile.TemporaryDirectory(dir=scratch) as output:
+                    took = run(commands(Path(output)))
+                measured[length_h][name].append(took)
+                print(f"turn {turn + 1}, {length_h:.2f} h: {name}: {took.wall_s:.1f} s, {took.cpu_s:.1f} CPU-s")
+                sys.stdout.flush()
     show(measured)
 
 
@@ -118,6 +117,10 @@ def show(measured: dict[float, Results]) -> None:
         table.add_section()
     console = Console(width=120)
     console.print(table)
+    for name in next(iter(measured.values())) if len(measured) > 1 else ():
+        an_hour = [cpu[hours][name] for hours in measured]
+        spread = 100 * (max(an_hour) / min(an_hour) - 1)
+        console.print(f"{name}: CPU-s an hour are within {spread:.1f} % at all lengths, start-up included")
     for first, last in itertools.pairwise(sorted(measured)):
         further, taken = last - first, {}
         for name in measured[first]:
