@@ -162,7 +162,7 @@ class Library:
             with initialize_config_dir(str(shipped("conf").resolve()), version_base="1.3"):
                 first = compose(_ROOT, [f"recipe={_RECIPE}"], return_hydra_config=True)
                 chosen = self._overrides(choices, pipeline, first)
-                last = compose(_ROOT, [f"recipe={_RECIPE}", *chosen], return_hydra_config=True)
+                last = compose(_ROOT, [f"recipe={_RECIPE}", *chosen], return_hydra_config=True) if chosen else first
             made = {str(group): str(option) for group, option in last.hydra.runtime.choices.items()}
             del last.hydra
             nodes = dict(OmegaConf.to_container(last, resolve=True))  # type: ignore[arg-type]
