@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from audiocur import __version__
 from audiocur.errors import AudiocurError, UserError
+from audiocur.loading import loading
 
 if TYPE_CHECKING:
     from audiocur.storage.base import Store
@@ -62,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options, unknown = _options().parse_known_intermixed_args(arguments)
         if unknown:
             raise UserError(f"{unknown[0]}: no such option; expected --config-dir DIR, or key=value")
+        options.own_process = arguments is None
         return _VERBS[_taken_verb(options)](options)
     except UserError as error:
         errors.print(f"audiocur: {_one_line(error)}")
@@ -150,13 +153,15 @@ def _run(options: argparse.Namespace) -> int:
     if not options.words:
         _options().print_help()
         return 0
-    from audiocur.config import job
-    from audiocur.progress import ConsoleProgress
-    from audiocur.run import run
-    from audiocur.show import show_summary
+    with loading() if options.own_process else nullcontext():
+        from audiocur.config import job
+        from audiocur.progress import ConsoleProgress
+        from audiocur.run import run
+        from audiocur.show import show_summary
 
+        made = job(options.words, options.config_dir)
+        made.engine.load()
     console = _console()
-    made = job(options.words, options.config_dir)
     if made.engine.caveat:
         console.print(made.engine.caveat, style="dim", highlight=False)
     with ConsoleProgress(console).shown() as progress:

@@ -18,6 +18,10 @@ class Engine(ABC):
     #: What the user should know before a long run, if anything.
     caveat: str | None = None
 
+    def load(self) -> None:
+        """Load the modules that it takes, which may be a second; else that is done as it starts."""
+        return
+
     @contextmanager
     def started(self, stages: Sequence[Stage]) -> Iterator[None]:
         """A context that starts what the engine needs for the stages, services included, and ends it.

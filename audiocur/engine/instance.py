@@ -33,6 +33,7 @@ _ENVIRONMENT = {
     "RAY_enable_metrics_collection": "0",
     "RAY_task_events_report_interval_ms": "0",
     "RAY_event_stats": "0",
+    "RAY_enable_worker_prestart": "1",  # while the driver gets itself ready
     # One thread a worker: the workers are what fills the cores.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -44,8 +45,6 @@ os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed"
 # Read when it starts or connects, which it then says on stderr. Without it, it says there of each pool whose actors
 # may be started again that this may fail.
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-#: Ray Data's read and utility tasks want whole CPUs of their own; with fewer logical ones a small machine hangs.
-_LEAST_LOGICAL_CPUS = 4
 #: Locked in the session folder as long as its driver lives.
 _LOCK = "driver.lock"
 
@@ -135,8 +134,14 @@ def _stderr_held() -> Iterator[None]:
 
 
 @contextmanager
-def instance(address: str | None, workers: int, object_store_mb: int) -> Iterator[None]:
+def instance(address: str | None, cpus: int, object_store_mb: int, *, worlds: bool) -> Iterator[None]:
     """Connect to the cluster, or start an instance of our own that leaves no process and no file behind.
+
+    Args:
+        address: of the cluster, if not an instance of our own.
+        cpus: logical ones of that instance.
+        object_store_mb: its shared memory.
+        worlds: workers of that instance may want an environment of their own.
 
     Raises:
         ConfigError: there is no cluster at that address.
@@ -155,17 +160,18 @@ def instance(address: str | None, workers: int, object_store_mb: int) -> Iterato
         finally:
             _shut_down()
         return
+    from audiocur.engine.lean import lean
+
     environment = _ENVIRONMENT | _OF_WORKERS | {"PYTHONPATH": _search_path()}
     before = {key: os.environ.get(key) for key in environment}
     os.environ.update(environment)
-    with _session_folder() as folder:
+    with _session_folder() as folder, lean(worlds=worlds):
         try:
             with _own_signals(), _stderr_held():
                 ray.init(
                     address="local",
-                    num_cpus=max(_LEAST_LOGICAL_CPUS, workers),
+                    num_cpus=cpus,
                     object_store_memory=object_store_mb << 20,
-                    include_dashboard=False,
                     _temp_dir=folder,
                     **quiet,
                 )

@@ -23,8 +23,9 @@ _WHOLE_FACTOR = 6.5
 #: Of a block: a commit holds it as a table, as pages and as a file beside the clips; no span is in memory then.
 _COMMIT_FACTOR = 2.4
 
-#: The driver 230 MB, Ray's servers, agents and actors 680, two workers that wait 230; shared pages counted once.
-_RUN_BASE = 1_150_000_000
+#: The driver 230 MB, Ray's servers 65; beside pools or services an agent, 50, and two workers that wait, 230. Shared
+#: pages are counted once.
+_RUN_BASE = 600_000_000
 #: In the driver, for each recording, 2,700: itself, its span, what is known of it and its place in a block.
 _PER_SOURCE = 3_000
 
@@ -81,7 +82,7 @@ def run_bytes(sources: int, object_store_mb: int) -> int:
     """What a run on an instance of its own needs besides its workers, in bytes.
 
     >>> round(run_bytes(sources=100_000, object_store_mb=512) / 1e6)
-    1987
+    1437
     """
     return _RUN_BASE + sources * _PER_SOURCE + (object_store_mb << 20)
 
@@ -103,7 +104,7 @@ def workers_that_fit(
         ConfigError: not even one fits.
 
     >>> workers_that_fit(8, available=8 << 30, span_mb=256, sources=1000, object_store_mb=512)
-    5
+    6
     """
     room = round(available * _USABLE_RATIO) - run_bytes(sources, object_store_mb)
     fitting = min(wanted, room // worker_bytes(span_mb, whole=whole))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import math
 import os
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from audiocur.engine.memory import available_bytes, workers_that_fit
 from audiocur.engine.room import NodesLostError, Room, available_cpus, check_room, fitted, pools_cpus
 from audiocur.engine.serve import calls_at_once, deployed, served_models
 from audiocur.engine.watch import watched
-from audiocur.engine.work import Actor, Work, one_row, rows_of, work_through_block
+from audiocur.engine.work import Actor, Work, loaded, one_row, rows_of, work_through_block
 from audiocur.errors import RunError, require
 from audiocur.isolation import Death
 from audiocur.pipeline import Pipeline, Stage
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Longer than any block takes, a slow model on a CPU included; a cluster that gives no sign for so long ends the run.
 _PATIENCE_S = 6 * 3600
+#: With fewer a small machine hangs, where pools or services stand beside tasks: each waits for a whole CPU.
+_LEAST_LOGICAL_CPUS = 4
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,11 @@ class RayEngine(Engine):
         require(self.cpus is None or self.cpus > 0, "cpus", self.cpus, "a number of workers, 1 or more")
         require(self.object_store_mb >= 80, "object_store_mb", self.object_store_mb, "MB, 80 or more")
 
+    def load(self) -> None:
+        """Ray Data, and what a local instance takes."""
+        for name in ("ray.data",) if self._address else ("ray.data", "audiocur.engine.lean"):
+            importlib.import_module(name)
+
     @contextmanager
     def started(self, stages: Sequence[Stage]) -> Iterator[None]:
         """Connect to a cluster or start an instance, unless the caller has one already; then what stages serve."""
@@ -63,12 +71,18 @@ class RayEngine(Engine):
         with ExitStack() as stack:
             stack.enter_context(quiet())
             if not ray.is_initialized():
-                # Pools share the cores of a small machine with the other workers, rather than be refused.
-                logical = self.workers + math.ceil(pools_cpus(stages))
-                stack.enter_context(instance(self._address, logical, self.object_store_mb))
+                stack.enter_context(self._instance(stages))
             check_room(stages)
             stack.enter_context(deployed(fitted(stages), _scope()))
             yield
+
+    def _instance(self, stages: Sequence[Stage]) -> AbstractContextManager[None]:
+        where = [stage.placement for stage in stages]
+        if all(each.via is Via.task and each.cpus <= 1 and not each.world for each in where):
+            return instance(self._address, self.workers, self.object_store_mb, worlds=False)
+        # Pools share the cores of a small machine with the other workers, rather than be refused.
+        cpus = max(_LEAST_LOGICAL_CPUS, self.workers + math.ceil(pools_cpus(stages)))
+        return instance(self._address, cpus, self.object_store_mb, worlds=True)
 
     @property
     def workers(self) -> int:
@@ -193,9 +207,9 @@ class RayEngine(Engine):
         import ray
 
         if stage.placement.via is Via.task:
-            load = ray.remote(_loaded).options(num_cpus=stage.placement.cpus, max_retries=0)
+            load = ray.remote(loaded).options(num_cpus=stage.placement.cpus, max_retries=0)
             for _ in range(min(self.workers, blocks)):
-                load.remote((stage,))  # whatever comes of it: a worker that cannot load them is met with again
+                load.remote(_pickled(stage))  # whatever comes of it: a worker that cannot load them is met with again
 
     def _add(self, dataset: ray.data.Dataset, work: Work, blocks: int) -> ray.data.Dataset:
         import ray.data
@@ -246,9 +260,17 @@ def _check_workers(stages: Sequence[Stage]) -> None:
     import ray
 
     try:
-        ray.get(ray.remote(_loaded).options(num_cpus=0, max_retries=0).remote(tuple(stages)))
+        ray.get(ray.remote(loaded).options(num_cpus=0, max_retries=0).remote(_pickled(stages)))
     except ray.exceptions.RayError as error:
         raise RunError(f"workers cannot load the ops: {str(error).strip().splitlines()[-1]}") from error
+
+
+def _pickled(stages: Stage | Sequence[Stage]) -> bytes:
+    """With the ops of a notebook, whose classes a worker could not import."""
+    import ray.cloudpickle
+
+    pickled: bytes = ray.cloudpickle.dumps(stages)  # type: ignore[no-untyped-call]
+    return pickled
 
 
 def _scope() -> str:
@@ -257,7 +279,3 @@ def _scope() -> str:
 
     context = ray.get_runtime_context()
     return f"{context.get_node_id()[:8]}-{context.get_job_id()}"
-
-
-def _loaded(stages: Sequence[Stage]) -> str:
-    return ", ".join(stage.names for stage in stages)

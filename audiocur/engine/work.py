@@ -1,7 +1,8 @@
-"""What a worker of Ray's does with a block, and how blocks travel."""
+"""What a worker of Ray's does with a block, and how blocks travel: workers load this and no more of the engine."""
 
 from __future__ import annotations
 
+import importlib
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from audiocur.block import work_through
 from audiocur.errors import RunError
+from audiocur.loading import loading
 from audiocur.models import Served
 from audiocur.pipeline import Stage
 from audiocur.setup import set_up
@@ -51,6 +53,18 @@ def work_through_block(batch: pa.Table, work: Work) -> pa.Table:
         return one_row(done)
     except Exception as error:
         return one_row([error if isinstance(error, RunError) else RunError(f"{type(error).__name__}: {error}")])
+
+
+#: What a worker of tasks takes, and loads on its first use else.
+_SOON = ("ray.data", "scipy.fft", "scipy.linalg")
+
+
+def loaded(stages: bytes) -> None:
+    """Load what a worker of tasks needs before there is work: the ops of the stages, pickled, and what they take."""
+    with loading():
+        pickle.loads(stages)
+        for name in _SOON:
+            importlib.import_module(name)
 
 
 class Actor:

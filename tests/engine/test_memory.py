@@ -101,5 +101,5 @@ def test_where_no_worker_fits_the_error_names_a_span_that_does():
 
 
 def test_where_no_span_is_short_enough_the_error_says_so():
-    with pytest.raises(ConfigError, match=r"takes 2\.\d GB of memory, there are 1\.0 GB; expected more memory"):
+    with pytest.raises(ConfigError, match=r"takes 1\.\d GB of memory, there are 1\.0 GB; expected more memory"):
         workers_that_fit(1, available=GB, **CD)

@@ -1,0 +1,105 @@
+"""An instance of one's own is the servers and the workers of one run, and what was replaced in Ray is put back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import ray
+import ray._private.node
+import ray.util
+from ray.data import DataContext
+
+from audiocur.engine import stand_in
+from audiocur.engine.ray import RayEngine
+from audiocur.ops.measure.loudness import Loudness
+from audiocur.ops.segment.whole import Whole
+from audiocur.ops.transform.decode import Decode
+from audiocur.ops.transform.encode import Encode
+from audiocur.pipeline import Stage
+from audiocur.placement import Placement, Via
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="no /proc here")
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """The command lines of all processes below one."""
+    below = {}
+    for child in Path(f"/proc/{pid}/task").glob("*/children"):
+        for number in map(int, child.read_text().split()):
+            below[number] = Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            below |= descendants(number)
+    return below
+
+
+def kind(command: str) -> str:
+    first, *others = command.split()
+    if stand_in.__file__ in others[:3]:
+        return "stand_in.py"
+    return "ray::" if first.startswith("ray::") else Path(first).name
+
+
+def stages(**placement) -> list[Stage]:
+    pipeline = Decode() >> Whole() >> Loudness() >> Encode()
+    placements = {step.name: Placement(**placement) for step in pipeline.steps} if placement else {}
+    return list(replace(pipeline, placements=placements).plan())
+
+
+def test_only_servers_and_workers_run():
+    with RayEngine(cpus=2).started(stages()):
+        assert sum(ray.get([ray.remote(lambda n: 2**n).remote(n) for n in range(4)])) == 15
+        commands = list(descendants(os.getpid()).values())
+        assert ray.cluster_resources()["CPU"] == 2
+    assert sorted(map(kind, commands)) == ["gcs_server", "ray::", "ray::", "raylet", "stand_in.py", "stand_in.py"]
+
+
+def test_where_a_worker_wants_a_world_the_agent_that_makes_it_runs():
+    with RayEngine(cpus=2).started(stages(via=Via.actor, env={"AUDIOCUR_HERE": "1"})):
+        options = {"num_cpus": 0, "runtime_env": {"env_vars": {"AUDIOCUR_HERE": "1"}}}
+        assert ray.get(ray.remote(lambda: os.environ["AUDIOCUR_HERE"]).options(**options).remote()) == "1"
+        commands = list(descendants(os.getpid()).values())
+    kinds = [kind(each) for each in commands]
+    assert kinds.count("stand_in.py") == 1
+    assert sum(each.startswith("ray::RuntimeEnvAgent") for each in commands) == 1
+
+
+def test_a_run_starts_no_actor_of_rays():
+    with RayEngine(cpus=1).started(stages()):
+        rows = ray.data.from_items([1, 2, 3]).map_batches(lambda batch: batch).take_all()
+        assert sorted(row["item"] for row in rows) == [1, 2, 3]
+        assert ray.util.list_named_actors(all_namespaces=True) == []
+
+
+def test_ray_is_as_it_was_afterwards():
+    node, context = ray._private.node.Node, DataContext.get_current()
+    classes = context.execution_callback_classes
+    with RayEngine(cpus=1).started(stages()):
+        assert ray._private.node.Node is not node
+        assert DataContext.get_current() is not context
+    assert ray._private.node.Node is node
+    assert DataContext.get_current() is context
+    assert context.execution_callback_classes == classes != []
+
+
+def test_a_stand_in_ends_when_ray_is_killed():
+    command = (
+        "import os, subprocess, sys; os.environ['RAY_RAYLET_PID'] = str(os.getpid());"
+        f"print(subprocess.Popen([sys.executable, {stand_in.__file__!r}]).pid, flush=True); input()"
+    )
+    ray_in_its_place = subprocess.Popen(
+        [sys.executable, "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with ray_in_its_place:
+        pid = int(ray_in_its_place.stdout.readline())
+        assert stand_in.__file__ in Path(f"/proc/{pid}/cmdline").read_text()
+        ray_in_its_place.send_signal(signal.SIGKILL)
+    give_up = time.monotonic() + 10
+    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text():
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
