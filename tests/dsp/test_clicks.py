@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+import scipy.ndimage
 
-from audiocur.dsp.clicks import clicks_per_s
+from audiocur.dsp.clicks import _largest, clicks_per_s
 from audiocur.sources.synth import instruments
 
 SECONDS = 6
@@ -116,3 +117,16 @@ def test_silence_has_none(value):
 @pytest.mark.parametrize(("num_samples", "rate_hz"), [(0, 44_100), (1, 44_100), (1000, 44_100), (30_000, 3000)])
 def test_undefined(num_samples, rate_hz):
     assert clicks_per_s(np.zeros((1, num_samples), np.float32), rate_hz) is None
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 31, 32, 33])
+@pytest.mark.parametrize("size", [33, 34, 1000])
+def test_the_largest_around_is_what_scipy_finds(size, width):
+    values = np.random.default_rng(size).random(size).astype(np.float32)
+    centred = scipy.ndimage.maximum_filter1d(values, width)
+    expected = centred[width // 2 : size - (width - 1) // 2]
+    np.testing.assert_array_equal(_largest(values, width), expected)
+
+
+def test_where_too_few_follow_there_is_no_largest():
+    assert len(_largest(np.ones(3, np.float32), 32)) == 0
