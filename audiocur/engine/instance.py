@@ -34,6 +34,7 @@ _ENVIRONMENT = {
     "RAY_task_events_report_interval_ms": "0",
     "RAY_event_stats": "0",
     "RAY_enable_worker_prestart": "1",  # while the driver gets itself ready
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # after 5 s Serve ends its proxy, and a busy machine takes longer
     # One thread a worker: the workers are what fills the cores.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
