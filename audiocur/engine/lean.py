@@ -37,7 +37,7 @@ _PORTS = {
     ray_constants.PROCESS_TYPE_RUNTIME_ENV_AGENT: (_compiled.RUNTIME_ENV_AGENT_PORT_NAME,),
 }
 _NO_SERVICE = -1
-_STAND_IN = Path(__file__).with_name("stand_in.py")
+_STAND_IN, _WORKER = (Path(__file__).with_name("processes") / name for name in ("stand_in.py", "worker.py"))
 
 
 @contextmanager
@@ -62,6 +62,8 @@ def lean(*, worlds: bool) -> Iterator[None]:
             for agent in agents:
                 for port in _PORTS[agent]:
                     _compiled.persist_port(self._session_dir, self._node_id, port, _NO_SERVICE)
+            if not worlds and sys.platform == "linux":
+                self._ray_params.worker_path = str(_WORKER)
             super().start_raylet(*args, **kwargs)
 
     with ExitStack() as stack:

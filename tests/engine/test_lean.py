@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import random
+import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import ray
 import ray._private.node
 import ray.util
 from ray.data import DataContext
 
-from audiocur.engine import stand_in
+from audiocur.engine.processes import stand_in, worker
 from audiocur.engine.ray import RayEngine
 from audiocur.ops.measure.loudness import Loudness
 from audiocur.ops.segment.whole import Whole
@@ -40,8 +46,9 @@ def descendants(pid: int) -> dict[int, str]:
 
 def kind(command: str) -> str:
     first, *others = command.split()
-    if stand_in.__file__ in others[:3]:
-        return "stand_in.py"
+    for script in (stand_in, worker):
+        if script.__file__ in others[:3]:
+            return Path(script.__file__).name
     return "ray::" if first.startswith("ray::") else Path(first).name
 
 
@@ -56,7 +63,75 @@ def test_only_servers_and_workers_run():
         assert sum(ray.get([ray.remote(lambda n: 2**n).remote(n) for n in range(4)])) == 15
         commands = list(descendants(os.getpid()).values())
         assert ray.cluster_resources()["CPU"] == 2
-    assert sorted(map(kind, commands)) == ["gcs_server", "ray::", "ray::", "raylet", "stand_in.py", "stand_in.py"]
+    expected = ["gcs_server", "ray::", "ray::", "raylet", "stand_in.py", "stand_in.py", "worker.py"]
+    assert sorted(map(kind, commands)) == expected
+
+
+def twin() -> int:
+    """The process that forks workers."""
+    (pid,) = [pid for pid, command in descendants(os.getpid()).items() if kind(command) == "worker.py"]
+    return pid
+
+
+def in_workers(function, count: int = 2) -> list:
+    """What a function gives in so many workers at once."""
+
+    @ray.remote  # tried again where it is sent to a worker that has just ended
+    def here(folder: Path):
+        (folder / str(os.getpid())).touch()
+        give_up = time.monotonic() + 60
+        while len(list(folder.iterdir())) < count:
+            assert time.monotonic() < give_up
+            time.sleep(0.02)
+        return function()
+
+    with tempfile.TemporaryDirectory() as folder:
+        return ray.get([here.remote(Path(folder)) for _ in range(count)])
+
+
+def test_a_worker_is_forked_from_what_another_has_loaded():
+    def loaded() -> tuple[int, int, bool, bool]:
+        signals = signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL and os.getpgid(0) == os.getpid()
+        return os.getppid(), os.getpid(), signals, gc.get_freeze_count() > 10_000 and gc.isenabled()
+
+    with RayEngine(cpus=3).started(stages()):
+        parents, pids, alone, frozen = zip(*in_workers(loaded, 3), strict=True)
+        assert parents.count(twin()) == 2
+        assert {*alone, *frozen} == {True}
+        os.kill(pids[parents.index(twin())], signal.SIGKILL)
+        parents, others, _, _ = zip(*in_workers(loaded, 3), strict=True)
+        assert (len({*others} - {*pids}), parents.count(twin())) == (1, 2)
+
+
+def test_what_workers_draw_is_their_own():
+    def drawn() -> list:
+        ids = [ray.WorkerID.from_random().hex(), ray.ObjectRef.from_random().hex()]
+        return [*ids, random.random(), np.random.rand(), secrets.token_hex(), uuid.uuid4().hex]
+
+    with RayEngine(cpus=3).started(stages()):
+        here, there, elsewhere = in_workers(drawn, 3)
+    assert all(len({*one}) == 3 for one in zip(here, there, elsewhere, strict=True))
+
+
+def test_workers_start_by_themselves_where_nobody_forks_them():
+    with RayEngine(cpus=2).started(stages()):
+        assert in_workers(os.getppid).count(twin()) == 1
+        os.kill(gone := twin(), signal.SIGKILL)
+        for pid in in_workers(os.getpid):
+            os.kill(pid, signal.SIGKILL)
+        assert gone not in in_workers(os.getppid)
+        kinds = [kind(each) for each in descendants(os.getpid()).values()]
+    assert "worker.py" not in kinds
+
+
+def test_nothing_of_them_is_left():
+    with RayEngine(cpus=2).started(stages()):
+        in_workers(os.getpid)
+        processes = descendants(os.getpid())
+    give_up = time.monotonic() + 10
+    while left := [pid for pid in processes if Path(f"/proc/{pid}/cmdline").exists()]:
+        assert time.monotonic() < give_up, [processes[pid] for pid in left]
+        time.sleep(0.1)
 
 
 def test_where_a_worker_wants_a_world_the_agent_that_makes_it_runs():
