@@ -5,6 +5,9 @@ dashboard that nobody opens, an autoscaler that can start no machine, a reader o
 of the dashboard, one that makes environments for workers, and two actors that count for the first two. What is left
 out here has no setting in Ray, so its own names are replaced, as long as the instance is there; the release of Ray is
 pinned, and a name that is gone is an error.
+
+On Linux, where no op wants an environment of its own, workers are forked from what the first of them has loaded: see
+`processes/worker.py`.
 """
 
 from __future__ import annotations
