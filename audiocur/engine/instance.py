@@ -33,7 +33,8 @@ _ENVIRONMENT = {
     "RAY_enable_metrics_collection": "0",
     "RAY_task_events_report_interval_ms": "0",
     "RAY_event_stats": "0",
-    "RAY_enable_worker_prestart": "1",  # while the driver gets itself ready
+    # Else the driver waits for its first workers, and for ever if one of them is killed before it is there.
+    "RAY_prestart_worker_first_driver": "0",
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # after 5 s Serve ends its proxy, and a busy machine takes longer
     # One thread a worker: the workers are what fills the cores.
     "OMP_NUM_THREADS": "1",

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def descendants(pid: int) -> dict[int, str]:
 
 
 def kind(command: str) -> str:
-    first, *others = command.split()
+    first, *others = command.split() or [""]
     for script in (stand_in, worker):
         if script.__file__ in others[:3]:
             return Path(script.__file__).name
@@ -60,11 +61,11 @@ def stages(**placement) -> list[Stage]:
 
 def test_only_servers_and_workers_run():
     with RayEngine(cpus=2).started(stages()):
-        assert sum(ray.get([ray.remote(lambda n: 2**n).remote(n) for n in range(4)])) == 15
-        commands = list(descendants(os.getpid()).values())
+        assert len({*in_workers(os.getpid)}) == 2
+        kinds = Counter(map(kind, descendants(os.getpid()).values()))
         assert ray.cluster_resources()["CPU"] == 2
-    expected = ["gcs_server", "ray::", "ray::", "raylet", "stand_in.py", "stand_in.py", "worker.py"]
-    assert sorted(map(kind, commands)) == expected
+    assert 2 <= kinds.pop("ray::") <= 3  # Ray may start another before the first two are there
+    assert kinds == {"gcs_server": 1, "raylet": 1, "stand_in.py": 2, "worker.py": 1}
 
 
 def twin() -> int:
@@ -111,6 +112,28 @@ def test_what_workers_draw_is_their_own():
     with RayEngine(cpus=3).started(stages()):
         here, there, elsewhere = in_workers(drawn, 3)
     assert all(len({*one}) == 3 for one in zip(here, there, elsewhere, strict=True))
+
+
+@pytest.mark.parametrize("which", [min, max])
+def test_a_worker_that_is_killed_while_it_starts_is_replaced(which):
+    code = (
+        "import time, ray\n"
+        "from audiocur.engine.instance import instance\n"
+        "with instance(None, 2, 100, worlds=False):\n"
+        "    print(ray.get([ray.remote(lambda n: time.sleep(1) or n).remote(n) for n in (1, 2)]))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        give_up, starting = time.monotonic() + 60, []
+        while len(starting) < 2:  # the first loads for longer than it takes the second to start
+            assert time.monotonic() < give_up
+            time.sleep(0.002)
+            starting = [pid for pid, command in descendants(process.pid).items() if kind(command) == "worker.py"]
+        os.kill(which(starting), signal.SIGKILL)
+        try:
+            said, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert said == "[1, 2]\n"
 
 
 def test_workers_start_by_themselves_where_nobody_forks_them():

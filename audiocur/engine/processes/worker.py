@@ -80,14 +80,21 @@ def _twin(sock: socket.socket) -> list[str]:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how they ended, but Ray whether they have
     with open(os.pidfd_open(int(os.environ["RAY_RAYLET_PID"])), "rb") as raylet:
         while raylet.fileno() not in select.select([sock.fileno(), raylet.fileno()], [], [])[0]:
-            with suppress(ConnectionError), sock.accept()[0] as asks:
-                said = b"".join(iter(lambda: asks.recv(1 << 16), b""))
-                if not said.endswith(b"}]"):
-                    continue  # it was ended while it asked
-                if os.fork() == 0:
-                    return _born(*json.loads(said))
-                asks.sendall(_FORKED)
+            with sock.accept()[0] as asks:
+                asked = _asked(asks)
+                if asked and os.fork() == 0:
+                    asks.sendall(_FORKED)  # the worker says so itself, lest there be two; it ends where nobody hears it
+                    return _born(*json.loads(asked))
     sys.exit()
+
+
+def _asked(asks: socket.socket) -> bytes:
+    """What is asked for; nothing if who asks was ended meanwhile."""
+    with suppress(ConnectionError):
+        asked = b"".join(iter(lambda: asks.recv(1 << 16), b""))
+        if asked.endswith(b"}]"):
+            return asked
+    return b""
 
 
 def _born(arguments: list[str], environment: dict[str, str]) -> list[str]:
@@ -95,8 +102,7 @@ def _born(arguments: list[str], environment: dict[str, str]) -> list[str]:
 
     os.setpgid(0, 0)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(environment)  # what modules put there as they were loaded stays
     np.random.seed()  # which Python's own generator does by itself
     return arguments
 
