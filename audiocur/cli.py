@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import signal
 import sys
 import threading
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from audiocur import __version__
 from audiocur.errors import AudiocurError, UserError
-from audiocur.loading import loading
+from audiocur.loading import OF_A_PROCESS, loading
 
 if TYPE_CHECKING:
     from audiocur.storage.base import Store
@@ -56,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # The name of a folder need not be text.
             stream.reconfigure(errors="backslashreplace")
+    if arguments is None:
+        os.environ.update(OF_A_PROCESS)
     if threading.current_thread() is threading.main_thread():
         # A cluster ends a run so, and it should end as it does for Ctrl-C.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -160,7 +163,8 @@ def _run(options: argparse.Namespace) -> int:
         from audiocur.show import show_summary
 
         made = job(options.words, options.config_dir)
-        made.engine.load()
+        if options.own_process:
+            made.engine.load(made.stages())
     console = _console()
     if made.engine.caveat:
         console.print(made.engine.caveat, style="dim", highlight=False)

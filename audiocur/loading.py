@@ -1,8 +1,12 @@
-"""Modules are loaded without a look for garbage among them."""
+"""How a process of our own loads modules."""
 
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+#: What libraries read from the environment as they are loaded. OpenBLAS would start a thread on every core, for nobody;
+#: Arrow's own allocator would keep half a gigabyte of each worker.
+OF_A_PROCESS = {"OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 
 
 @contextmanager

@@ -18,8 +18,11 @@ class Engine(ABC):
     #: What the user should know before a long run, if anything.
     caveat: str | None = None
 
-    def load(self) -> None:
-        """Load the modules that it takes, which may be a second; else that is done as it starts."""
+    def load(self, stages: Sequence[Stage]) -> None:
+        """Load the modules that it takes, which may be a second; else that is done as it starts.
+
+        Only for a process of our own: a copy of it may stay, to make workers of.
+        """
         return
 
     @contextmanager

@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from audiocur.errors import ConfigError
+from audiocur.loading import OF_A_PROCESS
 
-#: What workers read from it, those of a cluster too: Arrow's own allocator would keep half a gigabyte of each.
-_OF_WORKERS = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
 #: What Ray and the libraries below it read from the environment when a local instance starts.
 _ENVIRONMENT = {
     "RAY_AUTH_MODE": "disabled",  # a loopback-only instance that ends with the run needs no token file
@@ -38,9 +37,9 @@ _ENVIRONMENT = {
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # after 5 s Serve ends its proxy, and a busy machine takes longer
     # One thread a worker: the workers are what fills the cores.
     "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
+    **OF_A_PROCESS,
 }
 # Read when ray is imported: what it says of each dead worker, the run says in its own words.
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed")
@@ -101,12 +100,34 @@ def _remove_abandoned(base: Path) -> None:
 
 
 @contextmanager
-def _own_signals() -> Iterator[None]:
-    """Ray would have SIGTERM end the process at once, with a dump of its stack; it stays what it was."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
+def _undisturbed() -> Iterator[None]:
+    """Start Ray within it: what interrupts it, which its native code does not survive, takes effect afterwards.
+
+    Ray would also have SIGTERM end the process at once, with a dump of its stack; that stays what it was.
+    """
+    from ray._private import utils
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def later(number: int, frame: object) -> None:
+        if came:
+            raise KeyboardInterrupt  # twice: now
+        came.append(number)
+
+    before = {number: signal.signal(number, later) for number in (signal.SIGINT, signal.SIGTERM)}
+    rays = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = rays
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
 
 
 def _shut_down() -> None:
@@ -153,7 +174,7 @@ def instance(address: str | None, cpus: int, object_store_mb: int, *, worlds: bo
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
     if address:
         try:
-            with _own_signals(), _stderr_held():
+            with _undisturbed(), _stderr_held():
                 ray.init(address=address, runtime_env={"env_vars": {"PYTHONPATH": _search_path()}}, **quiet)
         except ConnectionError as error:
             raise ConfigError(f"address={address}: expected a running Ray cluster ({error})") from error
@@ -164,12 +185,12 @@ def instance(address: str | None, cpus: int, object_store_mb: int, *, worlds: bo
         return
     from audiocur.engine.lean import lean
 
-    environment = _ENVIRONMENT | _OF_WORKERS | {"PYTHONPATH": _search_path()}
+    environment = _ENVIRONMENT | {"PYTHONPATH": _search_path()}
     before = {key: os.environ.get(key) for key in environment}
     os.environ.update(environment)
     with _session_folder() as folder, lean(worlds=worlds):
         try:
-            with _own_signals(), _stderr_held():
+            with _undisturbed(), _stderr_held():
                 ray.init(
                     address="local",
                     num_cpus=cpus,

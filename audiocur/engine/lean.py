@@ -6,7 +6,7 @@ of the dashboard, one that makes environments for workers, and two actors that c
 out here has no setting in Ray, so its own names are replaced, as long as the instance is there; the release of Ray is
 pinned, and a name that is gone is an error.
 
-On Linux, where no op wants an environment of its own, workers are forked from what the first of them has loaded: see
+On Linux, where no op wants an environment of its own, workers are forked from what another process has loaded: see
 `processes/worker.py`.
 """
 
@@ -28,6 +28,8 @@ from ray.data._internal.execution import streaming_executor
 from ray.data._internal.execution.interfaces import ExecutionResources
 from ray.data._internal.stats import _StatsManager
 from ray.data.context import DataContext
+
+from audiocur.engine import twin
 
 _compiled: Any = _raylet  # of which type checkers see little
 #: The ports on which each agent would listen, which Ray waits to be told.
@@ -67,12 +69,15 @@ def lean(*, worlds: bool) -> Iterator[None]:
                     _compiled.persist_port(self._session_dir, self._node_id, port, _NO_SERVICE)
             if not worlds and sys.platform == "linux":
                 self._ray_params.worker_path = str(_WORKER)
+                twin.ask_at(Path(self.raylet_socket_name).parent)
             super().start_raylet(*args, **kwargs)
 
     with ExitStack() as stack:
+        stack.enter_context(twin.forking())
         for where, name, new in (
             (node, "Node", Node),
             (services, as_it_comes.__name__, command),
+            (services, "ConsolePopen", _Apart if sys.platform == "linux" else services.ConsolePopen),
             # Whether there could be a dashboard: a quarter of a second goes into finding out.
             (utils, "get_dashboard_dependency_error", lambda: ImportError("audiocur starts no dashboard")),
             (streaming_executor, "create_cluster_autoscaler", _OneMachine),
@@ -115,6 +120,16 @@ class _Node(node.Node):
 
     def start_log_monitor(self) -> None:
         """No reader of logs."""
+
+
+class _Apart(services.ConsolePopen):
+    """A process of Ray's that signals to the command's process group do not end: the command does so itself.
+
+    If the command is killed, the kernel does.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs, process_group=0)
 
 
 class _OneMachine(ClusterAutoscaler):

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from audiocur.errors import ConfigError
 
 # What follows is in bytes, measured with music_gen on Linux x86-64, at 44.1 to 384 kHz and in 1 to 8 channels, over
-# several blocks in a row. Arrow's own allocator would keep half a gigabyte more (see `_ENVIRONMENT` in ray.py).
+# several blocks in a row. Arrow's own allocator would keep half a gigabyte more (see `OF_A_PROCESS`).
 
 #: A worker between two blocks, 386 MB: Python, Ray, numpy, Arrow, libav and the voice model.
 _WORKER_BASE = 400_000_000

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from audiocur.engine import metrics
+from audiocur.engine import metrics, twin
 from audiocur.engine.base import Engine
 from audiocur.engine.cores import cores
 from audiocur.engine.deaths import ActorsDyingError, Deaths
@@ -58,8 +58,10 @@ class RayEngine(Engine):
         require(self.cpus is None or self.cpus > 0, "cpus", self.cpus, "a number of workers, 1 or more")
         require(self.object_store_mb >= 80, "object_store_mb", self.object_store_mb, "MB, 80 or more")
 
-    def load(self) -> None:
-        """Ray Data, and what a local instance takes."""
+    def load(self, stages: Sequence[Stage]) -> None:
+        """Ray Data; where its workers are forked, a twin of this process stays to do so."""
+        if not self._address and _plain_tasks(stages) and twin.can_split():
+            twin.split()
         for name in ("ray.data",) if self._address else ("ray.data", "audiocur.engine.lean"):
             importlib.import_module(name)
 
@@ -77,8 +79,7 @@ class RayEngine(Engine):
             yield
 
     def _instance(self, stages: Sequence[Stage]) -> AbstractContextManager[None]:
-        where = [stage.placement for stage in stages]
-        if all(each.via is Via.task and each.cpus <= 1 and not each.world for each in where):
+        if _plain_tasks(stages):
             return instance(self._address, self.workers, self.object_store_mb, worlds=False)
         # Pools share the cores of a small machine with the other workers, rather than be refused.
         cpus = max(_LEAST_LOGICAL_CPUS, self.workers + math.ceil(pools_cpus(stages)))
@@ -237,6 +238,12 @@ class RayEngine(Engine):
             # Retries have no named argument yet in this release of Ray, which is pinned.
             warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
             return dataset.map_batches(call, **options)
+
+
+def _plain_tasks(stages: Sequence[Stage]) -> bool:
+    """Whether all that is asked for is a core each."""
+    where = [stage.placement for stage in stages]
+    return all(each.via is Via.task and each.cpus <= 1 and not each.world for each in where)
 
 
 def _results(dataset: ray.data.Dataset) -> Generator[list[Any], None, None]:

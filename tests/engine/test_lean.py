@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
-import random
-import secrets
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-import uuid
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import ray
 import ray._private.node
@@ -25,24 +19,10 @@ from ray.data import DataContext
 
 from audiocur.engine.processes import stand_in, worker
 from audiocur.engine.ray import RayEngine
-from audiocur.ops.measure.loudness import Loudness
-from audiocur.ops.segment.whole import Whole
-from audiocur.ops.transform.decode import Decode
-from audiocur.ops.transform.encode import Encode
-from audiocur.pipeline import Stage
-from audiocur.placement import Placement, Via
+from audiocur.placement import Via
+from tests.engine.instances import descendants, drawn, in_workers, stages
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="no /proc here")
-
-
-def descendants(pid: int) -> dict[int, str]:
-    """The command lines of all processes below one."""
-    below = {}
-    for child in Path(f"/proc/{pid}/task").glob("*/children"):
-        for number in map(int, child.read_text().split()):
-            below[number] = Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            below |= descendants(number)
-    return below
 
 
 def kind(command: str) -> str:
@@ -51,12 +31,6 @@ def kind(command: str) -> str:
         if script.__file__ in others[:3]:
             return Path(script.__file__).name
     return "ray::" if first.startswith("ray::") else Path(first).name
-
-
-def stages(**placement) -> list[Stage]:
-    pipeline = Decode() >> Whole() >> Loudness() >> Encode()
-    placements = {step.name: Placement(**placement) for step in pipeline.steps} if placement else {}
-    return list(replace(pipeline, placements=placements).plan())
 
 
 def test_only_servers_and_workers_run():
@@ -74,22 +48,6 @@ def twin() -> int:
     return pid
 
 
-def in_workers(function, count: int = 2) -> list:
-    """What a function gives in so many workers at once."""
-
-    @ray.remote  # tried again where it is sent to a worker that has just ended
-    def here(folder: Path):
-        (folder / str(os.getpid())).touch()
-        give_up = time.monotonic() + 60
-        while len(list(folder.iterdir())) < count:
-            assert time.monotonic() < give_up
-            time.sleep(0.02)
-        return function()
-
-    with tempfile.TemporaryDirectory() as folder:
-        return ray.get([here.remote(Path(folder)) for _ in range(count)])
-
-
 def test_a_worker_is_forked_from_what_another_has_loaded():
     def loaded() -> tuple[int, int, bool, bool]:
         signals = signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL and os.getpgid(0) == os.getpid()
@@ -105,10 +63,6 @@ def test_a_worker_is_forked_from_what_another_has_loaded():
 
 
 def test_what_workers_draw_is_their_own():
-    def drawn() -> list:
-        ids = [ray.WorkerID.from_random().hex(), ray.ObjectRef.from_random().hex()]
-        return [*ids, random.random(), np.random.rand(), secrets.token_hex(), uuid.uuid4().hex]
-
     with RayEngine(cpus=3).started(stages()):
         here, there, elsewhere = in_workers(drawn, 3)
     assert all(len({*one}) == 3 for one in zip(here, there, elsewhere, strict=True))
