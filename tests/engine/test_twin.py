@@ -205,9 +205,15 @@ def test_the_command_line_has_a_twin(command_line):
     assert b"audiocur" in parents.pop()
 
 
-@pytest.mark.parametrize("to_group", [False, True])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("server", ["gcs_server", "raylet"])
+@pytest.mark.parametrize(
+    ("server", "number", "to_group"),
+    [
+        ("gcs_server", signal.SIGINT, False),
+        ("gcs_server", signal.SIGTERM, True),
+        ("raylet", signal.SIGTERM, False),
+        ("raylet", signal.SIGINT, True),
+    ],
+)
 def test_a_signal_while_ray_starts_ends_the_command_as_ever(command_line, server, number, to_group):
     give_up, below = time.monotonic() + 60, {}
     while not any(server in command for command in below.values()):
