@@ -22,18 +22,17 @@ def stages(**placement) -> list[Stage]:
     return list(replace(pipeline, placements=placements).plan())
 
 
+def children(pid: int) -> list[int]:
+    return [int(number) for path in Path(f"/proc/{pid}/task").glob("*/children") for number in path.read_text().split()]
+
+
 def descendants(pid: int) -> dict[int, str]:
     """The command lines of all processes below one."""
     below = {}
-    for child in Path(f"/proc/{pid}/task").glob("*/children"):
-        for number in map(int, child.read_text().split()):
-            below[number] = Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            below |= descendants(number)
+    for child in children(pid):
+        below[child] = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        below |= descendants(child)
     return below
-
-
-def children(pid: int) -> list[int]:
-    return [int(number) for path in Path(f"/proc/{pid}/task").glob("*/children") for number in path.read_text().split()]
 
 
 def in_workers(function, count: int = 2) -> list:
