@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,15 +24,20 @@ def stages(**placement) -> list[Stage]:
 
 
 def children(pid: int) -> list[int]:
-    return [int(number) for path in Path(f"/proc/{pid}/task").glob("*/children") for number in path.read_text().split()]
+    found = []
+    with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        for path in Path(f"/proc/{pid}/task").glob("*/children"):
+            found += [int(number) for number in path.read_text().split()]
+    return found
 
 
 def descendants(pid: int) -> dict[int, str]:
     """The command lines of all processes below one."""
     below = {}
     for child in children(pid):
-        below[child] = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-        below |= descendants(child)
+        with suppress(FileNotFoundError, ProcessLookupError):
+            below[child] = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            below |= descendants(child)
     return below
 
 

@@ -164,7 +164,6 @@ def test_a_command_that_cannot_be_copied_is_not(loaded):
 def test_where_the_command_is_not_copied_the_first_worker_is():
     with Command(before="import ray", between="print(children(os.getpid()))") as command:
         assert command.says() == []
-        assert sum("worker.py" in line for line in descendants(command.process.pid).values()) == 0
         workers = command.says()
         assert len({worker["parent"] for worker in workers}) == 2  # the first is started by Ray
         command.goes_on()
