@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -12,18 +12,22 @@ import scipy
 from numpy.typing import NDArray
 
 from audiocur.audio import Samples, Spectrogram
+from audiocur.dsp.filter_banks import Analyse, hybrid, kaiser_bessel, mdct
 
+_ROUNDING = 2.0**-30 / 12.0  # variance of rounding to 16 bits
+_SHARE = 0.1  # of the coefficients, that a codec is taken to have left out
 _BLOCK = 8192  # samples searched at once: their transforms stay in the processor's cache
 _BLOCKS, _LINES = 8, 12  # of the search
-_CANDIDATES, _FIRST_FRAMES, _FRAMES = 4, 3, 24  # of the trials
-_PROMISING = 1.5  # deviations in the first trial; without frames the best of four has about 1
+_SEARCHED_ZEROS = (np.float32(_ROUNDING), np.float32(6.0 * _ROUNDING))  # power that a zero stays under there
+#: Power that a zero stays under: stored with 24 bits, with 16, and two that were made louder since or had noise added.
+_ZEROS = tuple(np.float32(power * _ROUNDING) for power in (0.3, 3.0, 30.0, 300.0))
+_USUAL = 1  # of these
+_LOUDER = 16.0  # times that, and one coefficient in five is as small by chance: of fainter ones nothing can be told
+_HEARD = np.float32(25.0 * _ROUNDING)  # 14 dB above the rounding: the same for the search
+#: Rounds of trials: offsets that stay, coefficients looked at of each, score without which the next is not worth while.
+_ROUNDS = ((32, 300, 0.0), (4, 1500, 2.6), (1, 6000, 4.0), (1, 16_000, 0.0))
+_FRAMES, _BATCH, _FEWEST_LINES = 96, 16, 100  # offsets times frames of a round, and of an array; coefficients in all
 _ASIDE = np.array([-2, 0, 2])  # samples: codec frames read two samples off hold no zeros, music sounds the same there
-_ROUNDING = 2.0**-30 / 12.0  # variance of rounding to 16 bits
-_HEARD = 25.0  # times that, 14 dB: nothing fainter can be told from zero
-_ZERO = (0.06, 0.2)  # of the level around: less is zero; the second for music little louder than the rounding
-_SEARCHED_ZERO = np.float32(0.05**2)  # of the power half a frame around, in the search;
-_SEARCHED_ROUNDING = np.float32(_ROUNDING / 2.0)  # and this more, for what a zero holds in quiet music
-_FEWEST_LINES = 800
 _MEMORY, _STEADY, _STEADY_LINES = 4, 0.1, 0.4  # frames remembered; change of a line, and share of lines, in a tone
 
 
@@ -35,25 +39,25 @@ class CodecGrid(NamedTuple):
     zeroed_ratio: float | None
 
 
-def codec_grid(mono: Samples, spectrogram: Spectrogram, *, min_score: float = 5.0) -> CodecGrid:
+def codec_grid(mono: Samples, spectrogram: Spectrogram, *, min_score: float = 6.0) -> CodecGrid:
     """The codec whose frames lie under the samples, if there is one.
 
     In curation: proves that a recording was coded lossily once, whatever it is stored as now, dark music included.
     Codecs cut time into frames and set most faint coefficients of their transform to zero. Transformed again in those
     very frames, what they decode to has its zeros back; one sample off they are gone. So every offset of the frames is
-    searched in up to eight blocks; the best four are tried in three frames and the best in 24, spread over the clip,
-    against the offsets two samples aside, where music is the same and chance as likely.
+    searched in up to eight blocks; the best 12 to 32 are tried, ever fewer of them in ever more frames, spread over the
+    clip, against the offsets two samples aside, where music is the same and chance as likely. A zero is what is no
+    louder than rounding, and tells the more the louder what is around it: the rarer it is by chance.
 
-    It misses: copies that were resampled, stretched or mixed after decoding; rates so high that little was zeroed
-    (MP3 from 256 kbit/s; of FFmpeg's AAC at 128 to 192 one clip in six, mostly quiet ones stored with dither); zeros
-    filled with noise (AAC's PNS, Opus); music less than 14 dB above the rounding to 16 bits. It is wrong about tones
-    that repeat exactly with the frames, which are left out where seen. AAC and Vorbis share frames and differ in
-    windows only: both read as "aac".
+    It misses: copies that were resampled, stretched or mixed after decoding; those of which little was zeroed, and that
+    in lines little louder than the rounding to 16 bits (dark or quiet music of high rates); zeros filled with noise
+    (AAC's PNS, Opus); music less than 14 dB above the rounding. It is wrong about tones that repeat exactly with the
+    frames, which are left out where seen. AAC and Vorbis share frames and differ in windows only: both read as "aac".
 
     Args:
         mono: shape (samples,).
         spectrogram: of these samples, the shared one.
-        min_score: standard deviations that count as found; lossless music stays under 4.
+        min_score: standard deviations that count as found; lossless music has 2 to 4, a copy seldom under 9.
 
     Returns:
         codec: "mp3" or "aac", None if not found.
@@ -74,13 +78,11 @@ def codec_grid(mono: Samples, spectrogram: Spectrogram, *, min_score: float = 5.
         return best
     starts = np.linspace(0, len(mono) - _BLOCK, _BLOCKS + 2)[1:-1].astype(int)
     blocks = [_block(mono, spectrogram, int(start)) for start in starts]
-    for transform in _TRANSFORMS:
-        offsets = _search(transform, blocks[:: transform.every])
-        found = None if offsets is None else _trial(transform, mono, offsets, _FIRST_FRAMES)
-        if found is not None and found[1] > _PROMISING:
-            found = _trial(transform, mono, np.array([found[0]]), _FRAMES)
-        if found is not None and (best.score is None or found[1] > best.score):
-            best = CodecGrid(transform.codec if found[1] >= min_score else None, *found[1:])
+    for bank in _BANKS:
+        offsets = _search(bank, blocks[:: bank.every])
+        found = None if offsets is None else _trial(bank, mono, *offsets)
+        if found is not None and (best.score is None or found[0] > best.score):
+            best = CodecGrid(bank.codec if found[0] >= min_score else None, *found)
         if best.codec is not None:
             break
     return best
@@ -97,82 +99,146 @@ def _block(mono: Samples, spectrogram: Spectrogram, start: int) -> _Block:
     end = max(first + 1, (start + _BLOCK) // spectrogram.hop + 1)  # at 768 kHz a hop is two blocks
     power = spectrogram.power[:, first:end].mean(axis=1)
     # White noise of variance 1 has 6 / n_fft in a bin of a Hann window where a full-scale sine has 1.
-    heard = power > _HEARD * _ROUNDING * 6.0 / spectrogram.n_fft
+    heard = power > _HEARD * np.float32(6.0 / spectrogram.n_fft)
     return _Block(start, scipy.fft.rfft(mono[start : start + _BLOCK]), heard)
 
 
-def _search(transform: _Transform, blocks: Sequence[_Block]) -> NDArray[np.intp] | None:
-    """The offsets at which most coefficients are nearly zero."""
-    hop, counts = transform.hop, np.zeros(transform.hop, np.int64)
-    frames = (_BLOCK - transform.length) // hop
+def _search(bank: _Bank, blocks: Sequence[_Block]) -> tuple[NDArray[np.intp], NDArray[np.float64]] | None:
+    """The offsets at which most coefficients are nearly zero, best first, and by how many deviations."""
+    hop, counts = bank.hop, np.zeros(bank.hop)
+    frames = (_BLOCK - bank.length) // hop
     for block in blocks:
-        lines = np.flatnonzero(block.heard[transform.searched * (len(block.heard) - 1) // hop])
-        lines = lines[len(lines) // 8 :]  # codecs zero the upper ones first
+        lines = np.flatnonzero(block.heard[bank.searched * (len(block.heard) - 1) // hop])
         if len(lines) < _LINES // 2:
             continue
-        lines = lines[np.unique(np.linspace(0, len(lines) - 1, _LINES).round().astype(int))]
+        count = min(_LINES, len(lines))
+        lines = lines[np.arange(count) * len(lines) // count]
         # Filtering gives the coefficient at every offset at once.
-        found = scipy.fft.irfft(block.spectrum * transform.responses[lines], axis=1)[:, : frames * hop]
+        found = scipy.fft.irfft(block.spectrum * bank.responses[lines], axis=1)[:, : frames * hop]
         # By half frames: next to a note that starts or fades, all that is soft would pass for zero.
         found = found.reshape(len(lines), -1, hop // 2)
-        power = np.einsum("ijk,ijk->ij", found, found) / (hop // 2)
-        zero = np.sqrt(_SEARCHED_ZERO * power + _SEARCHED_ROUNDING)
-        zeroed = np.abs(found, out=found) < zero[:, :, None]
-        counts += np.roll(zeroed.reshape(-1, hop).sum(axis=0, dtype=np.uint16), block.start)
-    if not counts.any():
+        power = np.square(found, out=found)
+        level = power.mean(axis=2)
+        zeroed = sum(np.einsum("ij,ijk->jk", _weights(level, zero), power < zero) for zero in _SEARCHED_ZEROS)
+        counts += np.roll(zeroed.reshape(-1, hop).sum(axis=0), block.start)
+    ahead = counts - sum(np.roll(counts, aside) for aside in (-4, -3, -2, 2, 3, 4)) / 6.0
+    if not ahead.any():
         return None
-    around = sum(np.roll(counts, aside) for aside in (-4, -3, -2, 2, 3, 4))
-    return np.argsort(around - 6 * counts, kind="stable")[:_CANDIDATES]
+    best = np.argsort(-ahead, kind="stable")[: bank.tried]
+    return best, ahead[best] / ahead.std()
+
+
+def _weights(level: NDArray[np.float32], zero: np.float32) -> NDArray[np.float32]:
+    """What a zero tells for a codec among coefficients of such a level: the louder they are, the rarer by chance."""
+    weights: NDArray[np.float32] = np.log1p(np.float32(_SHARE) * np.sqrt(level / zero))
+    return weights
 
 
 def _trial(
-    transform: _Transform, mono: Samples, offsets: NDArray[np.intp], frames: int
-) -> tuple[int, float, float] | None:
-    """The best of these offsets, with its score and zeroed ratio over all lines that are heard."""
-    hop = transform.hop
-    windows = np.lib.stride_tricks.sliding_window_view(mono, transform.length)
-    tried = (offsets[:, None] + _ASIDE).ravel()
-    zeroed, lines = np.zeros((len(_ZERO), len(offsets), len(_ASIDE))), np.zeros(len(offsets))
-    used, before = 0, np.ones((_MEMORY, hop), np.float32)
-    for start in np.linspace(hop, len(windows) - hop - 3, frames + 2)[1:-1].astype(int) // hop * hop:
-        power = np.square(transform.analyse(windows[start + tried])).reshape(len(offsets), len(_ASIDE), hop)
-        level = power.mean(axis=1)
-        level[:, 1:-1] = (level[:, :-2] + level[:, 1:-1] + level[:, 2:]) * np.float32(1 / 3)
-        heard = level > _HEARD * _ROUNDING
-        heard[:, : hop // 32] = False  # two samples aside low tones have not moved on
-        change = (level[0] / before)[:, heard[0]]
-        before = np.vstack([before[1:], np.maximum(level[:1], np.float32(_ROUNDING))])
-        if (
-            change.size
-            and (np.abs(change / change.mean(axis=1, keepdims=True) - 1.0) < _STEADY).mean(axis=1).max() > _STEADY_LINES
-        ):
-            continue  # the same sound as frames ago: a tone in step with the frames, whose zeros prove nothing
-        used += 1
-        lines += np.count_nonzero(heard, axis=1)
-        level[~heard] = 0.0
-        for i, zero in enumerate(_ZERO):
-            zeroed[i] += np.count_nonzero(power < np.float32(zero**2) * level[:, None], axis=2)
-    if used < frames // 2 or lines.min() < _FEWEST_LINES * frames // _FRAMES:
+    bank: _Bank, mono: Samples, offsets: NDArray[np.intp], leads: NDArray[np.float64]
+) -> tuple[float, float] | None:
+    """The score and zeroed ratio of the best of these offsets: ever fewer are looked at in ever more frames."""
+    starts = np.linspace(bank.hop, len(mono) - bank.length - bank.hop - 3, _FRAMES + 2)[1:-1].astype(int)
+    starts = np.unique(starts // bank.hop * bank.hop)
+    starts = starts[np.argsort(np.arange(len(starts)) * 0.618034 % 1.0)]  # any run of them is spread over the clip
+    tally = _Tally(bank, mono, offsets, leads)
+    for most, lines, least in _ROUNDS:
+        kept = min(most, len(tally.offsets))
+        tally.keep(kept)
+        while tally.lines < lines and len(starts) and tally.seen < _FRAMES // kept:
+            batch = -(-_BATCH // kept)
+            tally.add(starts[:batch])
+            starts = starts[batch:]
+        if tally.scores.max() < least:
+            break
+    if tally.used < tally.seen / 2 or tally.lines < _FEWEST_LINES:
         return None
-    on, off = zeroed[:, :, 1], zeroed[:, :, ::2].mean(axis=2)
-    # If the offset were like those beside it, on − off would vary by 1.5 times the mean count.
-    score = (on - off) / np.sqrt(0.5 * (on + 2.0 * off + 3.0))
-    i, j = np.unravel_index(score.argmax(), score.shape)
-    return int(offsets[j]), float(score[i, j]), float(max(0.0, (on - off)[i, j] / (lines[j] - off[i, j])))
+    return tally.best()
+
+
+class _Tally:
+    """Zeros counted at some offsets of the frames and two samples aside, over ever more frames."""
+
+    def __init__(self, bank: _Bank, mono: Samples, offsets: NDArray[np.intp], leads: NDArray[np.float64]) -> None:
+        self.bank, self.offsets, self.leads = bank, offsets, leads
+        self.windows = np.lib.stride_tricks.sliding_window_view(mono, bank.length)
+        self.zeros = np.zeros((3, len(_ZEROS), len(offsets), len(_ASIDE)))  # counted, weighted, and weights squared
+        self.heard = np.zeros((len(_ZEROS), len(offsets)))
+        self.before = np.ones((_MEMORY, bank.hop), np.float32)
+        self.seen = self.used = 0  # frames
+
+    @property
+    def lines(self) -> float:
+        """Coefficients looked at, of an offset."""
+        return float(self.heard[_USUAL].mean())
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """By how many deviations zeros are more frequent at each offset than aside of it, for each kind of zero."""
+        (on, on_squares), (off, off_squares) = self.zeros[1:, ..., 1], self.zeros[1:, ..., ::2].mean(axis=-1)
+        # If the offset were like those beside it, on − off would vary by 1.5 times the mean square.
+        scores: NDArray[np.float64] = (on - off) / np.sqrt(0.5 * (on_squares + 2.0 * off_squares + 3.0))
+        return scores
+
+    def keep(self, count: int) -> None:
+        best = np.argsort(-self.scores.max(axis=0) - self.leads, kind="stable")[:count]
+        self.offsets, self.leads, self.heard = self.offsets[best], self.leads[best], self.heard[:, best]
+        self.zeros = self.zeros[:, :, best]
+        if best[0]:
+            self.before[:] = 1.0  # of another offset
+
+    def best(self) -> tuple[float, float]:
+        i, j = np.unravel_index(self.scores.argmax(), self.scores.shape)
+        on, off = self.zeros[0, i, j, 1], self.zeros[0, i, j, ::2].mean()
+        return float(self.scores[i, j]), float(max(0.0, on - off) / max(1.0, self.heard[i, j] - off))
+
+    def add(self, starts: NDArray[np.intp]) -> None:
+        hop, offsets = self.bank.hop, len(self.offsets)
+        tried = starts[:, None, None] + self.offsets[:, None] + _ASIDE
+        power = np.square(self.bank.analyse(self.windows[tried.ravel()])).reshape(*tried.shape, hop)
+        level = (power[:, :, 0] + power[:, :, 1] + power[:, :, 2]) * np.float32(1 / 3)
+        level[..., 1:-1] = (level[..., :-2] + level[..., 1:-1] + level[..., 2:]) * np.float32(1 / 3)
+        level[..., : hop // 32] = 0.0  # two samples aside low tones have not moved on
+        moving = self._moving(level[:, 0])
+        self.seen, self.used = self.seen + len(moving), self.used + int(moving.sum())
+        level, power = level[moving], power[moving]
+        for i, zero in enumerate(_ZEROS):
+            heard = level > _LOUDER * zero
+            self.heard[i] += heard.sum(axis=0, dtype=np.uint16).sum(axis=1)
+            at, line = np.divmod(np.flatnonzero((power < zero) & heard[:, :, None]), hop)
+            weights = _weights(level.reshape(-1, hop)[at // len(_ASIDE), line], zero)
+            at %= offsets * len(_ASIDE)
+            for j, values in enumerate((None, weights, weights**2)):
+                self.zeros[j, i] += np.bincount(at, values, offsets * len(_ASIDE)).reshape(offsets, -1)
+
+    def _moving(self, level: Samples) -> NDArray[np.bool_]:
+        """Where the sound is not the same as frames ago: zeros of a tone in step with the frames prove nothing."""
+        known = np.concatenate([self.before, np.maximum(level, _ROUNDING)])
+        self.before = known[-_MEMORY:]
+        heard = (level > _HEARD)[:, np.newaxis]
+        lines = np.maximum(1, np.count_nonzero(heard, axis=2, keepdims=True))
+        earlier = np.stack([known[ago : ago + len(level)] for ago in range(_MEMORY)], axis=1)
+        change = level[:, np.newaxis] * heard / earlier
+        change /= np.maximum(change.sum(axis=2, keepdims=True) / lines, 1e-30)
+        steady = np.count_nonzero((np.abs(change - 1.0) < _STEADY) & heard, axis=2) / lines[..., 0]
+        moving: NDArray[np.bool_] = steady.max(axis=1) <= _STEADY_LINES
+        return moving
 
 
 @dataclass(frozen=True, eq=False)
-class _Transform:
+class _Bank:
     codec: str
     hop: int
     length: int
-    analyse: Callable[[Samples], Samples]  # frames (n, length) to lines (n, hop)
+    analyse: Analyse
     every: int  # of the blocks that it is searched in
+    tried: int  # of the offsets found
 
     @cached_property
     def searched(self) -> NDArray[np.intp]:
-        """Lines that the search may use."""
-        return np.arange(self.hop // 12, self.hop * 11 // 12, self.hop // 64)
+        """Lines that the search may use, closer the lower: what is loud enough lies there."""
+        roots = np.linspace(np.sqrt(self.hop / 32), np.sqrt(self.hop * 3 / 4), 64)
+        return np.unique(np.square(roots).astype(np.intp))
 
     @cached_property
     def responses(self) -> NDArray[np.complex64]:
@@ -182,56 +248,9 @@ class _Transform:
         return spectra
 
 
-def _mdct(window: NDArray[np.float64]) -> Callable[[Samples], Samples]:
-    n = len(window) // 2
-    turned = (window * np.exp(-0.5j * np.pi / n * np.arange(2 * n))).astype(np.complex64)
-    phase = np.exp(-1j * np.pi / n * (n / 2 + 0.5) * (np.arange(n) + 0.5)) * np.sqrt(2.0 / n)
-    phase = phase.astype(np.complex64)
-
-    def analyse(frames: Samples) -> Samples:
-        lines: Samples = (scipy.fft.fft(frames * turned, axis=1)[:, :n] * phase).real
-        return lines
-
-    return analyse
-
-
-def _kaiser_bessel(n: int) -> NDArray[np.float64]:
-    """AAC's other window, alpha 4; Vorbis's differs little from it."""
-    total = np.cumsum(np.kaiser(n + 1, 4.0 * np.pi))
-    window: NDArray[np.float64] = np.sqrt(np.append(total[:n], total[:n][::-1]) / total[n])
-    return window
-
-
-def _hybrid(frames: Samples) -> Samples:
-    """MP3's filter bank: 32 bands, an MDCT over 36 samples of each, and the butterflies that mend its aliasing."""
-    slots = np.lib.stride_tricks.sliding_window_view(frames, 512, axis=1)[:, ::32]
-    folded = slots[..., :64] * _TAPS[0]
-    for i in range(1, 8):
-        folded += slots[..., 64 * i : 64 * (i + 1)] * _TAPS[i]
-    bands = folded @ _BANDS
-    bands[:, 1::2, 1::2] *= -1  # every other band comes out upside down
-    lines = bands.transpose(0, 2, 1) @ _LONG_BLOCK
-    below, above = lines[:, :-1, :9:-1].copy(), lines[:, 1:, :8].copy()
-    lines[:, :-1, :9:-1] = _COS * below + _SIN * above
-    lines[:, 1:, :8] = _COS * above - _SIN * below
-    joined: Samples = lines.reshape(len(frames), -1)
-    return joined
-
-
-# The standard's table of the window is, to its last digit (-97 dB), this sum of cosines.
-_WINDOW_COSINES = (0.10917, 0.21834, 0.21752, 0.20510, 0.15440, 0.07488, 0.01890, 0.00169)
-_TAPS = np.cos(np.pi / 256 * np.outer(255 - np.arange(512), np.arange(8))) @ _WINDOW_COSINES
-_TAPS = (_TAPS.reshape(8, 64) * (-1.0) ** np.arange(8)[:, None]).astype(np.float32)  # cosines turn sign every 64
-_BANDS = np.cos(np.pi / 64 * np.outer(495 - np.arange(64), 2 * np.arange(32) + 1))
-_BANDS = (0.067468 * _BANDS).astype(np.float32)  # so that lines have unit norm
-_LONG_BLOCK = np.cos(np.pi / 72 * np.outer(2 * np.arange(36) + 19, 2 * np.arange(18) + 1))
-_LONG_BLOCK = (np.sin(np.pi / 36 * (np.arange(36) + 0.5))[:, None] * _LONG_BLOCK).astype(np.float32)
-_ALIASING = np.array([-0.6, -0.535, -0.33, -0.185, -0.095, -0.041, -0.0142, -0.0037], np.float32)
-_COS, _SIN = 1.0 / np.sqrt(1.0 + _ALIASING**2), _ALIASING / np.sqrt(1.0 + _ALIASING**2)
-
-# FFmpeg's AAC and Vorbis have the second's windows and zero little from 160 kbit/s: that one needs all blocks.
-_TRANSFORMS = (
-    _Transform("mp3", 576, 1632, _hybrid, every=2),
-    _Transform("aac", 1024, 2048, _mdct(_kaiser_bessel(1024)), every=1),
-    _Transform("aac", 1024, 2048, _mdct(np.sin(np.pi / 2048 * (np.arange(2048) + 0.5))), every=2),
+# FFmpeg's AAC and Vorbis have the second's windows and zero little from 160 kbit/s: that one needs more of both.
+_BANKS = (
+    _Bank("mp3", 576, 1632, hybrid, every=2, tried=12),
+    _Bank("aac", 1024, 2048, mdct(kaiser_bessel(1024)), every=1, tried=32),
+    _Bank("aac", 1024, 2048, mdct(np.sin(np.pi / 2048 * (np.arange(2048) + 0.5))), every=2, tried=12),
 )

@@ -87,6 +87,18 @@ def test_opus_is_found_by_its_wall():
     assert found.wall_hz == pytest.approx(20_100, abs=200)
 
 
+@pytest.mark.parametrize("kbps", [96, 128, 192])
+@pytest.mark.parametrize("store", [stored, lambda copy: dithered(0.7 * copy)])
+def test_copies_are_found_where_little_is_left_out(store, kbps):
+    # A few zeros in a thousand, at lines little louder than the rounding.
+    assert judge(store(coded(noise(slope_db=-9), "aac", kbps)[:, 12_345:])).codec == "aac"
+
+
+@pytest.mark.parametrize(("codec", "kbps"), [("libmp3lame", 160), ("aac", 128), ("aac", 192)])
+def test_quiet_copies_are_found(codec, kbps):
+    assert judge(stored(coded(0.05 * song(), codec, kbps)[:, 12_345:])).codec is not None
+
+
 @pytest.mark.parametrize("gain", [0.7, 0.1])
 def test_gain_and_dither_do_not_hide_a_copy(gain):
     assert judge(dithered(gain * coded(song(), "libmp3lame", 128))).suspect is True
@@ -209,3 +221,17 @@ def test_real_recordings(real_audio, name, codec):
     found = [judge(piece, rate_hz) for piece in pieces]
     assert {piece.codec for piece in found} - {None} == ({codec} if codec else set())
     assert codec or not any(piece.suspect for piece in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "kbps"),
+    [
+        *((name, 128) for name in ("sax-tenor-e-major", "sax-tenor-d-minor", "Fl-ord-C4", "dubstep", "distorted")),
+        ("Fl-ord-C4", 192),  # one quiet note
+    ],
+)
+def test_copies_of_real_recordings(real_audio, name, kbps):
+    (path,) = (real_audio / "lossless").glob(f"*{name}*")
+    samples, rate_hz = soundfile.read(path, always_2d=True)
+    stereo = np.broadcast_to(samples.T, (2, len(samples)))[:, : 8 * rate_hz] / 1.05
+    assert judge(stored(coded(stereo, "aac", kbps, rate_hz)[:, 12_345:]), rate_hz).suspect is True

@@ -21,7 +21,7 @@ class Lossy(ClipOp):
 
     name = "lossy"
 
-    min_score: float = 5.0
+    min_score: float = 6.0
     sharp_db: float = 12.0
     deep_db: float = 18.0
 
