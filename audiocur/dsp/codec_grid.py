@@ -181,6 +181,7 @@ class _Tally:
         return scores
 
     def keep(self, count: int) -> None:
+        """Goes on with the best, by these scores and the search's lead."""
         best = np.argsort(-self.scores.max(axis=0) - self.leads, kind="stable")[:count]
         self.offsets, self.leads, self.heard = self.offsets[best], self.leads[best], self.heard[:, best]
         self.zeros = self.zeros[:, :, best]
@@ -188,11 +189,13 @@ class _Tally:
             self.before[:] = 1.0  # of another offset
 
     def best(self) -> tuple[float, float]:
+        """Score and zeroed ratio of the best offset and kind of zero."""
         i, j = np.unravel_index(self.scores.argmax(), self.scores.shape)
         on, off = self.zeros[0, i, j, 1], self.zeros[0, i, j, ::2].mean()
         return float(self.scores[i, j]), float(max(0.0, on - off) / max(1.0, self.heard[i, j] - off))
 
     def add(self, starts: NDArray[np.intp]) -> None:
+        """Looks at one more frame from each of these samples on, the offset added."""
         hop, offsets = self.bank.hop, len(self.offsets)
         tried = starts[:, None, None] + self.offsets[:, None] + _ASIDE
         power = np.square(self.bank.analyse(self.windows[tried.ravel()])).reshape(*tried.shape, hop)
