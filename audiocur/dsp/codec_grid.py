@@ -21,14 +21,16 @@ _BLOCKS, _LINES = 8, 12  # of the search
 _SEARCHED_ZEROS = (np.float32(_ROUNDING), np.float32(6.0 * _ROUNDING))  # power that a zero stays under there
 #: Power that a zero stays under: stored with 24 bits, with 16, and two that were made louder since or had noise added.
 _ZEROS = tuple(np.float32(power * _ROUNDING) for power in (0.3, 3.0, 30.0, 300.0))
-_USUAL = 1  # of these
+_USUAL = 1  # the one of these for 16 bits
 _LOUDER = 16.0  # times that, and one coefficient in five is as small by chance: of fainter ones nothing can be told
-_HEARD = np.float32(25.0 * _ROUNDING)  # 14 dB above the rounding: the same for the search
+_HEARD = np.float32(25.0 * _ROUNDING)  # 14 dB above the rounding, the faintest lines that are searched
 #: Rounds of trials: offsets that stay, coefficients looked at of each, score without which the next is not worth while.
-_ROUNDS = ((32, 300, 0.0), (4, 1500, 2.6), (1, 6000, 4.0), (1, 16_000, 0.0))
+_ROUNDS = ((32, 300, 0.0), (4, 1500, 2.6), (1, 6000, 4.0))
 _FRAMES, _BATCH, _FEWEST_LINES = 96, 16, 100  # offsets times frames of a round, and of an array; coefficients in all
+_FEWEST_FRAMES, _FEWEST_OF_FRAME = 8, 10  # that prove a codec; coefficients of each
+_EXTREME = 8  # one frame in so many may be extreme
 _ASIDE = np.array([-2, 0, 2])  # samples: codec frames read two samples off hold no zeros, music sounds the same there
-_MEMORY, _STEADY, _STEADY_LINES = 4, 0.1, 0.4  # frames remembered; change of a line, and share of lines, in a tone
+_STEADY, _STEADY_LINES = 0.1, 0.4  # change of a line, and share of lines, of a frame that is like another
 
 
 class CodecGrid(NamedTuple):
@@ -47,12 +49,14 @@ def codec_grid(mono: Samples, spectrogram: Spectrogram, *, min_score: float = 6.
     very frames, what they decode to has its zeros back; one sample off they are gone. So every offset of the frames is
     searched in up to eight blocks; the best 12 to 32 are tried, ever fewer of them in ever more frames, spread over the
     clip, against the offsets two samples aside, where music is the same and chance as likely. A zero is what is no
-    louder than rounding, and tells the more the louder what is around it: the rarer it is by chance.
+    louder than rounding, and tells the more the louder what is around it: the rarer it is by chance. In the end most
+    frames must agree.
 
     It misses: copies that were resampled, stretched or mixed after decoding; those of which little was zeroed, and that
     in lines little louder than the rounding to 16 bits (dark or quiet music of high rates); zeros filled with noise
-    (AAC's PNS, Opus); music less than 14 dB above the rounding. It is wrong about tones that repeat exactly with the
-    frames, which are left out where seen. AAC and Vorbis share frames and differ in windows only: both read as "aac".
+    (AAC's PNS, Opus); music less than 14 dB above the rounding. It is wrong about recordings that went through a deep
+    spectral gate whose frames have a codec's hop and window, and may be about sounds put together of grains of 576 or
+    1024 samples. AAC and Vorbis share frames and differ in windows only: both read as "aac".
 
     Args:
         mono: shape (samples,).
@@ -63,7 +67,7 @@ def codec_grid(mono: Samples, spectrogram: Spectrogram, *, min_score: float = 6.
         codec: "mp3" or "aac", None if not found.
         score: by how many standard deviations zeros are more frequent in the best frames than beside them.
         zeroed_ratio: share of coefficients that are zero there beyond chance, of those loud enough to tell. Both None
-            for clips under 0.75 s at 44.1 kHz, near silence and steady tones, where nothing can be told.
+            for clips under 0.75 s at 44.1 kHz, near silence and what repeats with the frames: nothing can be told.
 
     Source: after Herre and Schug, Analysis of Decompressed Audio: The Inverse Decoder (AES 109, 2000); filter banks of
     ISO/IEC 11172-3 (MP3) and 13818-7 (AAC).
@@ -138,94 +142,97 @@ def _trial(
     bank: _Bank, mono: Samples, offsets: NDArray[np.intp], leads: NDArray[np.float64]
 ) -> tuple[float, float] | None:
     """The score and zeroed ratio of the best of these offsets: ever fewer are looked at in ever more frames."""
-    starts = np.linspace(bank.hop, len(mono) - bank.length - bank.hop - 3, _FRAMES + 2)[1:-1].astype(int)
+    windows = np.lib.stride_tricks.sliding_window_view(mono, bank.length)
+    starts = np.linspace(bank.hop, len(windows) - bank.hop - 4, _FRAMES + 2)[1:-1].astype(int)
     starts = np.unique(starts // bank.hop * bank.hop)
     starts = starts[np.argsort(np.arange(len(starts)) * 0.618034 % 1.0)]  # any run of them is spread over the clip
-    tally = _Tally(bank, mono, offsets, leads)
+    zeros, heard, seen = np.zeros((3, len(_ZEROS), len(offsets), len(_ASIDE))), np.zeros((len(_ZEROS), len(offsets))), 0
     for most, lines, least in _ROUNDS:
-        kept = min(most, len(tally.offsets))
-        tally.keep(kept)
-        while tally.lines < lines and len(starts) and tally.seen < _FRAMES // kept:
-            batch = -(-_BATCH // kept)
-            tally.add(starts[:batch])
-            starts = starts[batch:]
-        if tally.scores.max() < least:
+        best = np.argsort(-_scores(zeros).max(axis=0) - leads, kind="stable")[:most]
+        offsets, leads, zeros, heard = offsets[best], leads[best], zeros[:, :, best], heard[:, best]
+        while heard[_USUAL].mean() < lines and seen < min(len(starts), _FRAMES // len(best)):
+            batch = starts[seen : seen - (-_BATCH // len(best))]
+            more = _count(bank, windows, batch, offsets)
+            zeros, heard, seen = zeros + more.zeros.sum(axis=2), heard + more.heard.sum(axis=1), seen + len(batch)
+        scores = _scores(zeros)
+        if scores.max() < least:
             break
-    if tally.used < tally.seen / 2 or tally.lines < _FEWEST_LINES:
+    kind, at = np.unravel_index(scores.argmax(), scores.shape)
+    if heard[_USUAL, at] < _FEWEST_LINES:
         return None
-    return tally.best()
+    if scores.max() >= least:
+        return _confirmed(_count(bank, windows, starts, offsets[at : at + 1]), int(kind))
+    return float(scores[kind, at]), _ratio(zeros[0, kind, at], heard[kind, at])
 
 
-class _Tally:
-    """Zeros counted at some offsets of the frames and two samples aside, over ever more frames."""
+def _confirmed(found: _Count, kind: int) -> tuple[float, float] | None:
+    """The score and zeroed ratio of an offset, over frames that differ, and not by the few that show it best.
 
-    def __init__(self, bank: _Bank, mono: Samples, offsets: NDArray[np.intp], leads: NDArray[np.float64]) -> None:
-        self.bank, self.offsets, self.leads = bank, offsets, leads
-        self.windows = np.lib.stride_tricks.sliding_window_view(mono, bank.length)
-        self.zeros = np.zeros((3, len(_ZEROS), len(offsets), len(_ASIDE)))  # counted, weighted, and weights squared
-        self.heard = np.zeros((len(_ZEROS), len(offsets)))
-        self.before = np.ones((_MEMORY, bank.hop), np.float32)
-        self.seen = self.used = 0  # frames
+    A click or a sudden start is its own mirror image about one of the offsets, and what repeats exactly is the same in
+    every frame: such a frame has hundreds of zeros by chance, but it is one frame.
+    """
+    told = np.flatnonzero(found.heard[kind, :, 0] >= _FEWEST_OF_FRAME)
+    if len(told) < _FEWEST_FRAMES:
+        return None
+    differ = told[_differ(found.power[told])]
+    if len(differ) < max(_FEWEST_FRAMES, len(told) / 2):
+        return None
+    zeros, heard = found.zeros[:, kind, differ, 0], found.heard[kind, differ, 0]
+    scores = _scores(zeros)
+    agreed = scores.mean() / max(1.0, scores.std()) * np.sqrt(len(scores))
+    most = np.argsort(scores)[: -(len(scores) // _EXTREME)]
+    score = min(_scores(zeros.sum(axis=1)), max(agreed, _scores(zeros[:, most].sum(axis=1))))
+    return float(score), _ratio(zeros[0].sum(axis=0), heard.sum())
 
-    @property
-    def lines(self) -> float:
-        """Coefficients looked at, of an offset."""
-        return float(self.heard[_USUAL].mean())
 
-    @property
-    def scores(self) -> NDArray[np.float64]:
-        """By how many deviations zeros are more frequent at each offset than aside of it, for each kind of zero."""
-        (on, on_squares), (off, off_squares) = self.zeros[1:, ..., 1], self.zeros[1:, ..., ::2].mean(axis=-1)
-        # If the offset were like those beside it, on − off would vary by 1.5 times the mean square.
-        scores: NDArray[np.float64] = (on - off) / np.sqrt(0.5 * (on_squares + 2.0 * off_squares + 3.0))
-        return scores
+def _differ(power: Samples) -> NDArray[np.bool_]:
+    """Of frames, whether each differs from all before it, gain aside, in up to 64 lines."""
+    lines = np.flatnonzero(power.mean(axis=0) > _HEARD)
+    power = np.maximum(power[:, lines[:: max(1, len(lines) // 64)]], np.float32(_ROUNDING))
+    differ = np.ones(len(power), np.bool_)
+    for i in range(1, len(power)):
+        heard = np.maximum(power[i], power[:i]) > _HEARD
+        change = power[i] / power[:i] * (power[:i].sum(axis=1, keepdims=True) / power[i].sum())
+        steady = np.count_nonzero((np.abs(change - 1.0) < _STEADY) & heard, axis=1)
+        differ[i] = np.all(steady <= _STEADY_LINES * np.count_nonzero(heard, axis=1))
+    return differ
 
-    def keep(self, count: int) -> None:
-        """Goes on with the best, by these scores and the search's lead."""
-        best = np.argsort(-self.scores.max(axis=0) - self.leads, kind="stable")[:count]
-        self.offsets, self.leads, self.heard = self.offsets[best], self.leads[best], self.heard[:, best]
-        self.zeros = self.zeros[:, :, best]
-        if best[0]:
-            self.before[:] = 1.0  # of another offset
 
-    def best(self) -> tuple[float, float]:
-        """Score and zeroed ratio of the best offset and kind of zero."""
-        i, j = np.unravel_index(self.scores.argmax(), self.scores.shape)
-        on, off = self.zeros[0, i, j, 1], self.zeros[0, i, j, ::2].mean()
-        return float(self.scores[i, j]), float(max(0.0, on - off) / max(1.0, self.heard[i, j] - off))
+def _scores(zeros: NDArray[np.float64]) -> NDArray[np.float64]:
+    """By how many deviations zeros, shape (3, ..., offsets aside), are more frequent than aside."""
+    (on, on_squares), (off, off_squares) = zeros[1:, ..., 1], zeros[1:, ..., ::2].mean(axis=-1)
+    # If the offset were like those beside it, on − off would vary by 1.5 times the mean square.
+    scores: NDArray[np.float64] = (on - off) / np.sqrt(0.5 * (on_squares + 2.0 * off_squares + 3.0))
+    return scores
 
-    def add(self, starts: NDArray[np.intp]) -> None:
-        """Looks at one more frame from each of these samples on, the offset added."""
-        hop, offsets = self.bank.hop, len(self.offsets)
-        tried = starts[:, None, None] + self.offsets[:, None] + _ASIDE
-        power = np.square(self.bank.analyse(self.windows[tried.ravel()])).reshape(*tried.shape, hop)
-        level = (power[:, :, 0] + power[:, :, 1] + power[:, :, 2]) * np.float32(1 / 3)
-        level[..., 1:-1] = (level[..., :-2] + level[..., 1:-1] + level[..., 2:]) * np.float32(1 / 3)
-        level[..., : hop // 32] = 0.0  # two samples aside low tones have not moved on
-        moving = self._moving(level[:, 0])
-        self.seen, self.used = self.seen + len(moving), self.used + int(moving.sum())
-        level, power = level[moving], power[moving]
-        for i, zero in enumerate(_ZEROS):
-            heard = level > _LOUDER * zero
-            self.heard[i] += heard.sum(axis=0, dtype=np.uint16).sum(axis=1)
-            at, line = np.divmod(np.flatnonzero((power < zero) & heard[:, :, None]), hop)
-            weights = _weights(level.reshape(-1, hop)[at // len(_ASIDE), line], zero)
-            at %= offsets * len(_ASIDE)
-            for j, values in enumerate((None, weights, weights**2)):
-                self.zeros[j, i] += np.bincount(at, values, offsets * len(_ASIDE)).reshape(offsets, -1)
 
-    def _moving(self, level: Samples) -> NDArray[np.bool_]:
-        """Where the sound is not the same as frames ago: zeros of a tone in step with the frames prove nothing."""
-        known = np.concatenate([self.before, np.maximum(level, _ROUNDING)])
-        self.before = known[-_MEMORY:]
-        heard = (level > _HEARD)[:, np.newaxis]
-        lines = np.maximum(1, np.count_nonzero(heard, axis=2, keepdims=True))
-        earlier = np.stack([known[ago : ago + len(level)] for ago in range(_MEMORY)], axis=1)
-        change = level[:, np.newaxis] * heard / earlier
-        change /= np.maximum(change.sum(axis=2, keepdims=True) / lines, 1e-30)
-        steady = np.count_nonzero((np.abs(change - 1.0) < _STEADY) & heard, axis=2) / lines[..., 0]
-        moving: NDArray[np.bool_] = steady.max(axis=1) <= _STEADY_LINES
-        return moving
+def _ratio(zeros: NDArray[np.float64], heard: float) -> float:
+    off = zeros[::2].mean()
+    return float(max(0.0, zeros[1] - off) / max(1.0, heard - off))
+
+
+class _Count(NamedTuple):
+    zeros: NDArray[np.float64]  # counted, weighted, and their weights squared; kinds, frames, offsets, offsets aside
+    heard: NDArray[np.float64]  # lines loud enough; kinds, frames, offsets
+    power: Samples  # at the first offset; frames, lines
+
+
+def _count(bank: _Bank, windows: Samples, starts: NDArray[np.intp], offsets: NDArray[np.intp]) -> _Count:
+    """Zeros in the frames that start here, the offset added, and two samples aside."""
+    tried = starts[:, None, None] + offsets[:, None] + _ASIDE
+    power = np.square(bank.analyse(windows[tried.ravel()])).reshape(*tried.shape, bank.hop)
+    level = (power[:, :, 0] + power[:, :, 1] + power[:, :, 2]) * np.float32(1 / 3)
+    level[..., 1:-1] = (level[..., :-2] + level[..., 1:-1] + level[..., 2:]) * np.float32(1 / 3)
+    level[..., : bank.hop // 32] = 0.0  # two samples aside low tones have not moved on
+    zeros, lines = np.empty((3, len(_ZEROS), *tried.shape)), np.empty((len(_ZEROS), *level.shape[:2]))
+    for i, zero in enumerate(_ZEROS):
+        heard = level > _LOUDER * zero
+        lines[i] = heard.sum(axis=2)
+        at, line = np.divmod(np.flatnonzero((power < zero) & heard[:, :, None]), bank.hop)
+        weights = _weights(level.reshape(-1, bank.hop)[at // len(_ASIDE), line], zero)
+        for j, values in enumerate((None, weights, weights**2)):
+            zeros[j, i] = np.bincount(at, values, tried.size).reshape(tried.shape)
+    return _Count(zeros, lines, power[:, 0, 1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,7 +258,7 @@ class _Bank:
         return spectra
 
 
-# FFmpeg's AAC and Vorbis have the second's windows and zero little from 160 kbit/s: that one needs more of both.
+# FFmpeg's AAC and Vorbis have the second's windows and zero little from 160 kbit/s: it needs more blocks and offsets.
 _BANKS = (
     _Bank("mp3", 576, 1632, hybrid, every=2, tried=12),
     _Bank("aac", 1024, 2048, mdct(kaiser_bessel(1024)), every=1, tried=32),

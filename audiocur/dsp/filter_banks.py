@@ -21,8 +21,7 @@ def mdct(window: NDArray[np.float64]) -> Analyse:
             1, frames half a window apart hold a signal exactly.
 
     Returns:
-        A function of frames, shape (n, 2 × lines), that gives lines, shape (n, lines), of unit norm. It raises
-        ValueError for frames of another length.
+        A function of frames, shape (n, 2 × lines), that gives lines, shape (n, lines), of unit norm.
 
     Source: ISO/IEC 13818-7; by way of a DCT-IV of the folded frame, as Duhamel, Mahieux and Petit, A fast
     algorithm for the implementation of filter banks based on time domain aliasing cancellation (ICASSP 1991).
@@ -70,7 +69,7 @@ def hybrid(frames: Samples) -> Samples:
         frames: shape (n, 1632), all that a frame of 576 lines hears.
 
     Returns:
-        Shape (n, 576), the lines of long blocks, of unit norm. It raises ValueError for frames of another length.
+        Shape (n, 576), the lines of long blocks, of unit norm.
 
     Source: ISO/IEC 11172-3, annex C.
 

@@ -45,9 +45,3 @@ def test_a_tone_is_heard_in_its_line(line):
     tone = np.cos(np.pi * (line + 0.5) / 576 * np.arange(1632 + 8 * 576))
     power = np.square(hybrid(frames(tone, 1632, 576)[4:8])).mean(axis=0)
     assert power[max(0, line - 2) : line + 3].sum() > 0.98 * power.sum()
-
-
-@pytest.mark.parametrize("bank", [hybrid, mdct(sine(1024))])
-def test_frames_of_another_length_are_refused(bank):
-    with pytest.raises(ValueError, match=r"shape|dimension"):
-        bank(np.zeros((1, 1000), np.float32))
