@@ -61,7 +61,8 @@ def codec_grid(mono: Samples, spectrogram: Spectrogram, *, min_score: float = 6.
     Args:
         mono: shape (samples,).
         spectrogram: of these samples, the shared one.
-        min_score: standard deviations that count as found; lossless music has 2 to 4, a copy seldom under 9.
+        min_score: standard deviations that count as found, 4 or more: from there on frames must agree. Lossless music
+            has 2 to 4, a copy seldom under 9.
 
     Returns:
         codec: "mp3" or "aac", None if not found.
@@ -201,7 +202,7 @@ def _differ(power: Samples) -> NDArray[np.bool_]:
 def _scores(zeros: NDArray[np.float64]) -> NDArray[np.float64]:
     """By how many deviations zeros, shape (3, ..., offsets aside), are more frequent than aside."""
     (on, on_squares), (off, off_squares) = zeros[1:, ..., 1], zeros[1:, ..., ::2].mean(axis=-1)
-    # If the offset were like those beside it, on − off would vary by 1.5 times the mean square.
+    # If the offset were like those beside it, on − off would vary by 1.5 times the mean square; few zeros tell little.
     scores: NDArray[np.float64] = (on - off) / np.sqrt(0.5 * (on_squares + 2.0 * off_squares + 3.0))
     return scores
 

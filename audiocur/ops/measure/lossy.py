@@ -38,7 +38,7 @@ class Lossy(ClipOp):
     )
 
     def __post_init__(self) -> None:
-        require(3 <= self.min_score <= 100, "min_score", self.min_score, "standard deviations, 3 to 100")
+        require(4 <= self.min_score <= 100, "min_score", self.min_score, "standard deviations, 4 to 100")
         require(3 <= self.sharp_db <= 120, "sharp_db", self.sharp_db, "decibels, 3 to 120")
         require(3 <= self.deep_db <= 120, "deep_db", self.deep_db, "decibels, 3 to 120")
 

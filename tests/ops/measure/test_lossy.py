@@ -52,7 +52,7 @@ def test_odd_audio(samples, rate_hz, channels):
         assert value is None or isinstance(value, bool | str) or np.isfinite(value)
 
 
-@pytest.mark.parametrize("wrong", [{"min_score": 0.0}, {"sharp_db": -1.0}, {"deep_db": 1000.0}])
+@pytest.mark.parametrize("wrong", [{"min_score": 0.0}, {"min_score": 3.9}, {"sharp_db": -1.0}, {"deep_db": 1000.0}])
 def test_wrong_parameters(wrong):
     with pytest.raises(ConfigError):
         Lossy(**wrong)
